@@ -1,0 +1,310 @@
+"""Every knob once: a dataclass whose fields carry their reason, and the command line made of it.
+
+Nothing here imports more than the standard library, so that `--help` and a mistyped flag answer at
+once.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import types
+import typing
+from pathlib import Path
+
+from foldernet.terminal import UserError
+
+
+def knob(
+    default,
+    reason,
+    *,
+    choices=None,
+    at_least=None,
+    at_most=None,
+    metavar=None,
+    aliases=(),
+    positional=None,
+):
+    """A dataclass field that carries its reason, its range, and what users of other tools type.
+
+    Args:
+        positional: argparse's `nargs` of a positional argument; None makes it an option.
+    """
+    metadata = {
+        "reason": reason,
+        "positional": positional,
+        "choices": choices,
+        "at_least": at_least,
+        "at_most": at_most,
+        "metavar": metavar,
+        "aliases": aliases,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Augmentation of the training images, drawn anew for each image in each epoch, under the names
+    of Keras's ImageDataGenerator. Validation images are never changed. All zero turns it off."""
+
+    rotation_range: float = knob(6.0, "turn by up to so many degrees", at_least=0, at_most=180)
+    width_shift_range: float = knob(
+        0.05, "move sideways by up to this share of the width", at_least=0
+    )
+    height_shift_range: float = knob(
+        0.05, "move up or down by up to this share of the height", at_least=0
+    )
+    shear_range: float = knob(6.0, "slant by up to so many degrees", at_least=0, at_most=60)
+    zoom_range: float = knob(
+        0.09, "scale each side by 1 minus to 1 plus this", at_least=0, at_most=0.9
+    )
+    horizontal_flip: bool = knob(
+        True, "mirror every other image; switch it off where left and right differ, as in writing"
+    )
+    vertical_flip: bool = knob(False, "turn every other image upside down, as in aerial pictures")
+    brightness_range: tuple[float, float] | None = knob(
+        None, "multiply the pixels by a factor between these two", metavar=("LOW", "HIGH")
+    )
+    channel_shift_range: float = knob(
+        0.0, "add up to so many grey levels to or from an image", at_least=0, at_most=255
+    )
+    fill_mode: str = knob(
+        "nearest",
+        "what comes in from beyond the border",
+        choices=("nearest", "reflect", "wrap", "constant"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Train a Keras network on a folder of images, one folder for each class."""
+
+    data: Path | None = knob(
+        None,
+        "folder that holds train/ and val/ (test/ too, if you like), or the class folders"
+        " themselves, of which a part is then kept for validation; without it, the animals that"
+        " come with the project",
+        metavar="DATA",
+        positional="?",
+    )
+    mode: str = knob("classify", "what is learnt", choices=("classify",))
+    model: str = knob("simpleconv3", "the network", choices=("simpleconv3",))
+    name: str | None = knob(
+        None, "of the run's folders in models/ and logs/; by default mode, model and time"
+    )
+    seed: int = knob(0, "of everything random; the same seed gives the same run", at_least=0)
+
+    image_size: int = knob(
+        48,
+        "pixels a side that images are resized to; twice the size costs four times the work",
+        at_least=8,
+        at_most=4096,
+        aliases=("--imgsz", "--img-size"),
+    )
+    color_mode: str = knob("rgb", "colour or grey", choices=("rgb", "grayscale"))
+    validation_split: float = knob(
+        0.2,
+        "share of every class kept for validation where there is no val/, chosen by a hash of each"
+        " image's content, so that adding images moves none",
+        at_least=0.01,
+        at_most=0.9,
+    )
+    workers: int = knob(
+        2, "threads that prepare batches; they change speed, never results", at_least=0
+    )
+
+    epochs: int = knob(25, "passes over the training images", at_least=1)
+    batch_size: int = knob(64, "images in a step", at_least=1, aliases=("--batch", "-b"))
+    optimizer: str = knob(
+        "adamw", "how weights follow gradients", choices=("adamw", "adam", "sgd", "rmsprop")
+    )
+    learning_rate: float = knob(
+        1e-3, "size of a step, at its highest", at_least=0, aliases=("--lr", "--lr0")
+    )
+    weight_decay: float = knob(0.05, "pulls weights to zero; 0 is off", at_least=0)
+    schedule: str = knob(
+        "cosine",
+        "of the learning rate: cosine rises in the first twentieth of the steps and falls to zero;"
+        " step divides by ten after half and three quarters of the epochs",
+        choices=("cosine", "step", "constant"),
+    )
+    label_smoothing: float = knob(
+        0.1,
+        "probability taken from the true class, against overconfidence",
+        at_least=0,
+        at_most=0.9,
+    )
+    class_weights: str = knob(
+        "none",
+        "balanced lets an image of a rare class count for more, so that all classes weigh the same",
+        choices=("none", "balanced"),
+    )
+    early_stopping: int = knob(
+        0, "stop after so many epochs without a better validation loss; 0 never stops", at_least=0
+    )
+    weights: Path | None = knob(
+        None,
+        "start from the weights in this .keras, .weights.h5 or .h5 file: each layer whose name and"
+        " shapes match",
+        metavar="FILE",
+    )
+    freeze: tuple[str, ...] = knob(
+        (),
+        "leave layers of this name pattern as they are ('conv*'); may be given again",
+        metavar="PATTERN",
+    )
+
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+
+    def __post_init__(self):
+        _check(self)
+        _check(self.augmentation)
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictConfig:
+    """Name what is on pictures, with the newest classifier that was trained, or another."""
+
+    paths: tuple[str, ...] = knob(
+        (),
+        "pictures, folders of pictures, or patterns ('*.jpg')",
+        metavar="PATH",
+        positional="+",
+    )
+    run: str | None = knob(
+        None,
+        "a run's name or folder, or a .keras file of one; by default the newest classifier in"
+        " models/",
+    )
+    top: int = knob(3, "classes to name for each picture, the most probable first", at_least=1)
+    json: Path | None = knob(
+        None, "write the predictions to this file, as JSON; - is standard output", metavar="FILE"
+    )
+    csv: Path | None = knob(
+        None, "write the predictions to this file, as CSV; - is standard output", metavar="FILE"
+    )
+
+    def __post_init__(self):
+        _check(self)
+
+
+def _check(config) -> None:
+    """Raise UserError for the first field whose value is outside the range that it states."""
+    for field in _knobs(type(config)):
+        value, knob = getattr(config, field.name), field.metadata
+        low, high, choices = knob["at_least"], knob["at_most"], knob["choices"]
+        if choices and value not in choices:
+            raise UserError(f"{_flag(field)} {value} is not one of {', '.join(choices)}.")
+        if low is not None and not value >= low:
+            raise UserError(f"{_flag(field)} {value} is too small; it must be at least {low}.")
+        if high is not None and not value <= high:
+            raise UserError(f"{_flag(field)} {value} is too large; it must be at most {high}.")
+
+
+def parse(owner: type, usage: str, arguments: list[str] | None = None):
+    """Make a config of command-line arguments.
+
+    Args:
+        owner: the dataclass, `Config` or `PredictConfig`; a field that is a dataclass itself
+            becomes a group of options with its docstring above.
+        usage: how the command is typed.
+        arguments: this program's own, if None.
+
+    Raises:
+        UserError: an unknown flag, with the nearest known one, or a value outside its range.
+        SystemExit: after `--help`.
+    """
+    parser = _Parser(
+        description=owner.__doc__,
+        usage=usage,
+        epilog="README.md tells what comes of it.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34),
+        add_help=False,
+    )
+    parser.add_argument("-h", "--help", action="help", help="show this and leave")
+    _add_arguments(parser, owner)
+    groups = [field for field in dataclasses.fields(owner) if dataclasses.is_dataclass(field.type)]
+    for group in groups:
+        _add_arguments(parser.add_argument_group(group.name, group.type.__doc__), group.type)
+    values, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        raise UserError(_unknown_argument(unknown[0], parser))
+    values = vars(values)
+    inner = {
+        group.name: group.type(**{knob.name: values.pop(knob.name) for knob in _knobs(group.type)})
+        for group in groups
+    }
+    return owner(**values, **inner)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UserError(f"{message}. --help lists every option.")
+
+
+class _Append(argparse.Action):
+    """Collects repeated values in a tuple (argparse's own append wants a list for a default)."""
+
+    def __call__(self, parser, namespace, value, option_string=None):
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest), value))
+
+
+def _knobs(owner: type) -> list[dataclasses.Field]:
+    return [
+        field for field in dataclasses.fields(owner) if not dataclasses.is_dataclass(field.type)
+    ]
+
+
+def _flag(field: dataclasses.Field) -> str:
+    if field.metadata["positional"]:
+        return field.metadata["metavar"]
+    return "--" + field.name.replace("_", "-")
+
+
+def _add_arguments(parser, owner: type) -> None:
+    """Add an argument for each knob of the dataclass `owner`."""
+    for field in _knobs(owner):
+        knob = field.metadata
+        kind = _without_none(field.type)
+        quiet = field.default in (None, ()) or kind is bool  # argparse shows --x and --no-x
+        default = "" if quiet else f" (default: {field.default})"
+        options = {"help": (knob["reason"] + default).replace("%", "%%"), "default": field.default}
+        if knob["positional"]:
+            of = str if typing.get_origin(kind) is tuple else kind
+            options |= {"nargs": knob["positional"], "type": of, "metavar": knob["metavar"]}
+            parser.add_argument(field.name, **options)
+            continue
+        if kind is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        elif kind == tuple[float, float]:
+            options |= {"nargs": 2, "type": float, "metavar": knob["metavar"]}
+        elif kind == tuple[str, ...]:
+            options |= {"action": _Append, "metavar": knob["metavar"]}
+        elif knob["choices"]:
+            options |= {"type": kind, "choices": knob["choices"]}
+        else:
+            options |= {
+                "type": kind,
+                "metavar": knob["metavar"] or {int: "N", float: "X"}.get(kind, "TEXT"),
+            }
+        parser.add_argument(_flag(field), **options)
+        if knob["aliases"]:
+            hidden = options | {"help": argparse.SUPPRESS, "dest": field.name}
+            parser.add_argument(*knob["aliases"], **hidden)
+
+
+def _without_none(kind):
+    """`X` for `X | None`."""
+    if isinstance(kind, types.UnionType):
+        return next(inner for inner in typing.get_args(kind) if inner is not types.NoneType)
+    return kind
+
+
+def _unknown_argument(argument: str, parser: argparse.ArgumentParser) -> str:
+    if not argument.startswith("-"):
+        return f"'{argument}' is one folder too many; quote a name that has spaces."
+    flag = argument.split("=")[0]
+    known = [text for action in parser._actions for text in action.option_strings]
+    near = difflib.get_close_matches(flag, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ". --help lists every option."
+    return f"There is no option {flag}{hint}"

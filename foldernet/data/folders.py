@@ -1,0 +1,318 @@
+"""From a folder to classes and splits: what is there, of which class, on which side.
+
+Nothing is decoded here, and TensorFlow isn't needed: a wrong folder is answered at once.
+"""
+
+import concurrent.futures
+import dataclasses
+import glob
+import hashlib
+import os
+import tempfile
+import unicodedata
+import zipfile
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from foldernet import terminal
+from foldernet.terminal import UserError
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".mpo")
+SPLIT_NAMES = {
+    "training": ("train",),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test",),
+}
+EXPECTED = "<class>/*.jpg or train/<class>/*.jpg and val/<class>/*.jpg"
+SHIPPED = Path(__file__).resolve().parents[2] / "data" / "animals.zip"
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The images below one folder, by class.
+
+    Attributes:
+        directory: the folder that the class folders are in.
+        files: class name -> paths of its images, relative to `directory`, in a fixed order. The
+            order of the classes is that of their indices.
+    """
+
+    directory: str
+    files: dict[str, list[str]]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.files.values()))
+
+    @property
+    def paths(self) -> list[str]:
+        return [
+            os.path.join(self.directory, name) for names in self.files.values() for name in names
+        ]
+
+    def without(self, paths: set[str]) -> "Listing":
+        """This listing less the images at `paths`; classes stay, even those left empty."""
+        if not paths:
+            return self
+        kept = {
+            label: [name for name in names if os.path.join(self.directory, name) not in paths]
+            for label, names in self.files.items()
+        }
+        return Listing(self.directory, kept)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set: its class names, and its splits (training, validation and perhaps test), each a
+    `Listing` with exactly those classes in that order."""
+
+    root: Path
+    classes: tuple[str, ...]
+    splits: dict[str, Listing]
+
+
+def find(root: Path | None, validation_split: float = 0.2) -> Dataset:
+    """Find the classes and splits in a folder.
+
+    Args:
+        root: holds train/ and val/ (also valid/, validation/), perhaps test/; or train/ alone, or
+            the class folders themselves, of which a part is kept for validation. None stands for
+            the set that ships with the project, which is unpacked the first time.
+        validation_split: share of every class to keep for validation where there is none.
+
+    Raises:
+        UserError: the folder is missing, holds no images or one class only, or validation or test
+            have a class that training lacks.
+    """
+    root = unpacked(SHIPPED) if root is None else Path(root).expanduser()
+    if not root.exists():
+        raise UserError(f"There is no folder '{root}'. Name one that holds {EXPECTED}.")
+    if not root.is_dir():
+        raise UserError(f"'{root}' is a file. Name the folder that holds {EXPECTED}.")
+    folders = {split: _split_folder(root, split, names) for split, names in SPLIT_NAMES.items()}
+    training = scan(folders["training"] or root)
+    _check_training(root, folders["training"], training)
+    training = Listing(training.directory, {k: v for k, v in training.files.items() if v})
+    splits = {"training": training}
+    if not (folders["training"] and folders["validation"]):
+        splits = split_by_content(training, validation_split)
+    for split in ("validation", "test"):
+        if folders["training"] and folders[split]:
+            splits[split] = _with_classes_of(training, scan(folders[split]), split)
+    _check_validation(splits["validation"])
+    return Dataset(root, tuple(training.files), splits)
+
+
+def unpacked(archive: Path) -> Path:
+    """Unpack `data/<name>.zip` beside itself, once, and return `data/<name>`."""
+    folder = archive.with_suffix("")
+    if not folder.exists():
+        terminal.status(f"Unpacking {archive.name} to {os.path.relpath(folder)}")
+        with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".unpacking-") as temporary:
+            with zipfile.ZipFile(archive) as members:
+                members.extractall(temporary)
+            (Path(temporary) / folder.name).rename(folder)
+    return folder
+
+
+def scan(
+    directory: str | os.PathLike, classes: list[str] | None = None, follow_links: bool = True
+) -> Listing:
+    """List the images in the class folders of `directory`, at any depth.
+
+    Hidden files and folders are passed over, as are files with another ending than
+    `IMAGE_ENDINGS`, in upper or lower case. A folder that is reached again, as through a link that
+    loops, is listed once.
+
+    Args:
+        directory: holds one folder for each class.
+        classes: folders to list, in this order; by default all that aren't hidden, sorted.
+        follow_links: enter folders that are symbolic links.
+
+    Returns:
+        A Listing, with an empty list for a class folder without images.
+    """
+    directory = os.fspath(directory)
+    if classes is None:
+        with os.scandir(directory) as entries:
+            classes = sorted(entry.name for entry in entries if _visible(entry) and entry.is_dir())
+    return Listing(
+        directory,
+        {
+            unicodedata.normalize("NFC", name): _image_names(directory, name, follow_links)
+            for name in classes
+        },
+    )
+
+
+def _visible(entry: os.DirEntry) -> bool:
+    return not entry.name.startswith(".") and entry.name != "__MACOSX"
+
+
+def _image_names(directory: str, class_folder: str, follow_links: bool = True) -> list[str]:
+    """Paths relative to `directory` of the images in one class folder: folder by folder, sorted."""
+    by_folder = {}
+    seen = set()
+    waiting = [class_folder]
+    while waiting:
+        folder = waiting.pop()
+        path = os.path.join(directory, folder)
+        identity = os.stat(path)
+        if (identity.st_dev, identity.st_ino) in seen:
+            continue
+        seen.add((identity.st_dev, identity.st_ino))
+        names = []
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not _visible(entry):
+                    continue
+                if entry.is_dir(follow_symlinks=follow_links):
+                    waiting.append(os.path.join(folder, entry.name))
+                elif entry.name.lower().endswith(IMAGE_ENDINGS) and entry.is_file():
+                    names.append(os.path.join(folder, entry.name))
+        by_folder[folder] = sorted(names)
+    return [name for folder in sorted(by_folder) for name in by_folder[folder]]
+
+
+def split_by_content(listing: Listing, validation_split: float) -> dict[str, Listing]:
+    """Split a listing into training and validation, each image by a hash of its bytes alone.
+
+    Adding or renaming images never moves one from one side to the other, and exact copies land on
+    the same side. The shares are therefore about, not exactly, what was asked for.
+    """
+    sides = {"training": {}, "validation": {}}
+    paths = iter(listing.paths)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        positions = pool.map(content_position, paths)
+        for label, names in listing.files.items():
+            kept = {"training": [], "validation": []}
+            for name in names:
+                side = "validation" if next(positions) < validation_split else "training"
+                kept[side].append(name)
+            for side, chosen in kept.items():
+                sides[side][label] = chosen
+    return {side: Listing(listing.directory, files) for side, files in sides.items()}
+
+
+def content_position(content: str | bytes) -> float:
+    """A number in [0, 1), uniform over contents: a hash of the bytes, or of the file of that path.
+
+    A file that can't be read counts as empty here; the image reader names it later, with a reason.
+    """
+    if isinstance(content, str):
+        try:
+            with open(content, "rb") as file:
+                digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).digest()
+        except OSError:
+            digest = hashlib.blake2b(digest_size=8).digest()
+    else:
+        digest = hashlib.blake2b(content, digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64
+
+
+def image_paths(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Expand what a user names.
+
+    Args:
+        names: files, taken as they are; folders, of which the images at any depth are taken; or
+            patterns as a shell knows them, ** included.
+
+    Returns:
+        Paths, each once, in the order of the names; and the names that nothing was found for.
+    """
+    found, missing = {}, []
+    for name in names:
+        if os.path.isdir(name):
+            paths = [os.path.join(name, inner) for inner in _image_names(name, "")]
+        elif os.path.exists(name):
+            paths = [name]
+        else:
+            paths = [
+                path for path in sorted(glob.glob(name, recursive=True)) if os.path.isfile(path)
+            ]
+        if not paths:
+            missing.append(name)
+        found.update(dict.fromkeys(paths))
+    return list(found), missing
+
+
+def _split_folder(root: Path, split: str, names: tuple[str, ...]) -> Path | None:
+    found = [root / name for name in names if (root / name).is_dir()]
+    if len(found) > 1:
+        raise UserError(
+            f"'{root}' has {terminal.listed(path.name for path in found)}, and only one of them can"
+            f" be the {split} images. Rename or move the others."
+        )
+    return found[0] if found else None
+
+
+def _check_training(root: Path, folder: Path | None, training: Listing) -> None:
+    where = folder or root
+    empty = [label for label, names in training.files.items() if not names]
+    filled = [label for label, names in training.files.items() if names]
+    if not filled:
+        loose = [
+            entry.name for entry in os.scandir(where) if entry.name.lower().endswith(IMAGE_ENDINGS)
+        ]
+        if loose:
+            raise UserError(
+                f"'{where}' holds {terminal.count(len(loose), 'image')} but no class folders."
+                f" Move each image to a folder named after its class: {EXPECTED}."
+            )
+        found = Counter(
+            os.path.splitext(name)[1].lower() or "no ending"
+            for _, _, names in os.walk(where)
+            for name in names
+        )
+        others = ", ".join(f"{number:,} {ending}" for ending, number in found.most_common(3))
+        raise UserError(
+            f"No images in '{where}'{f' (but files: {others})' if found else ''}. Expected"
+            f" {EXPECTED}, with one of the endings {' '.join(IMAGE_ENDINGS)}."
+        )
+    if len(filled) == 1:
+        inside = root / filled[0]
+        hint = (
+            f" Perhaps you meant '{inside}'."
+            if not folder and any(_image_names(inside, name) for name in _folders(inside))
+            else ""
+        )
+        raise UserError(
+            f"'{where}' holds images of one class only, '{filled[0]}', and telling classes apart"
+            f" takes at least two. Expected {EXPECTED}.{hint}"
+        )
+    if empty:
+        terminal.warn(f"no images in class {terminal.listed(empty)}; left out")
+
+
+def _folders(path: Path) -> list[str]:
+    return [entry.name for entry in os.scandir(path) if _visible(entry) and entry.is_dir()]
+
+
+def _with_classes_of(training: Listing, other: Listing, split: str) -> Listing:
+    """`other` with the classes of `training`, by name and in that order."""
+    unknown = [
+        label for label, names in other.files.items() if names and label not in training.files
+    ]
+    if unknown:
+        raise UserError(
+            f"The {split} images have {terminal.count(len(unknown), 'class', 'classes')} that"
+            f" training lacks: {terminal.listed(unknown)}. Add training images of the same folder"
+            f" name to '{training.directory}', or take the folder out of '{other.directory}'."
+        )
+    missing = [label for label in training.files if not other.files.get(label)]
+    if missing and split == "test":
+        terminal.warn(f"no test images of class {terminal.listed(missing)}")
+    return Listing(other.directory, {label: other.files.get(label, []) for label in training.files})
+
+
+def _check_validation(validation: Listing) -> None:
+    if not len(validation):
+        raise UserError(
+            f"No image of '{validation.directory}' is left for validation. Add more images, or a"
+            " val/ folder, or raise --validation-split."
+        )
+    missing = [label for label, names in validation.files.items() if not names]
+    if missing:
+        terminal.warn(
+            f"no validation images of class {terminal.listed(missing)}; its accuracy stays unknown"
+        )

@@ -1,0 +1,88 @@
+"""Predictions for people and for programs: lines, JSON, CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foldernet import terminal
+from foldernet.config import PredictConfig
+from foldernet.training.runs import write_whole
+
+if TYPE_CHECKING:  # it imports Keras, which --help should not wait for
+    from foldernet.prediction import Prediction
+
+STANDARD_OUTPUT = Path("-")
+
+
+def write(predictions: Iterable["Prediction"], missing: list[str], config: PredictConfig) -> int:
+    """Write predictions the way the config asks for, and name what could not be read.
+
+    Args:
+        predictions: told of as they come.
+        missing: what the user named and nothing was found for.
+
+    Returns:
+        The exit status: 0, or 1 if anything could not be read.
+    """
+    for name in missing:
+        terminal.status(f"error: no picture '{terminal.printable(name)}'")
+    lines = STANDARD_OUTPUT not in (config.json, config.csv)
+    told = []
+    for prediction in predictions:
+        told.append(prediction)
+        path = terminal.printable(prediction.path)
+        if prediction.error:
+            terminal.status(f"error: {path}: {prediction.error}")
+        elif lines:
+            (best, share), *others = prediction.ranking[: config.top]
+            rest = ", ".join(f"{name} {share:.1%}" for name, share in others)
+            terminal.result(f"{path}: {best} {share:.1%}" + (f"  ({rest})" if rest else ""))
+    if config.json:
+        _put(config.json, _json(told, config.top))
+    if config.csv:
+        _put(config.csv, _csv(told, config.top))
+    failed = len(missing) + sum(prediction.error is not None for prediction in told)
+    return 1 if failed else 0
+
+
+def _put(path: Path, text: str) -> None:
+    if path == STANDARD_OUTPUT:
+        print(text, end="")
+    else:
+        write_whole(
+            path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="")
+        )
+
+
+def _json(predictions: list["Prediction"], top: int) -> str:
+    """A list with an object for each picture: file, then class, probability and top, or error."""
+    items = []
+    for prediction in predictions:
+        item = {"file": prediction.path}
+        if prediction.error:
+            item["error"] = prediction.error
+        else:
+            ranking = [
+                {"class": name, "probability": share} for name, share in prediction.ranking[:top]
+            ]
+            item |= ranking[0] | {"top": ranking}
+        items.append(item)
+    return json.dumps(items, indent=2) + "\n"
+
+
+def _csv(predictions: list["Prediction"], top: int) -> str:
+    """A line for each picture: file, error, then class and probability, most probable first."""
+    ranks = max((len(prediction.ranking[:top]) for prediction in predictions), default=0)
+    names = [
+        name for rank in range(1, ranks + 1) for name in (f"class_{rank}", f"probability_{rank}")
+    ]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["file", "error", *names])
+    for prediction in predictions:
+        cells = [cell for pair in prediction.ranking[:top] for cell in pair]
+        writer.writerow([prediction.path, prediction.error or "", *cells])
+    return text.getvalue()

@@ -1,0 +1,111 @@
+"""What a person reads while a program runs: status and errors on standard error, results on
+standard output, and not a line that they have no use for."""
+
+import contextlib
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+
+class UserError(Exception):
+    """A mistake that the user can mend.
+
+    Its text says what happened, what was expected and how to mend it, in one or two sentences; the
+    programs print it without a traceback.
+    """
+
+
+def status(text: str = "") -> None:
+    """Tell how things stand: one line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def warn(text: str) -> None:
+    """Tell of something that does not stop the run but that the user will want to know."""
+    status(f"warning: {text}")
+
+
+def result(text: str = "") -> None:
+    """Give what was asked for: one line on standard output."""
+    print(text, flush=True)
+
+
+def door(main: Callable[..., int | None]) -> Callable[..., int]:
+    """Make `main` a program's entry point.
+
+    Its return value becomes the exit status (None counts as 0); a `UserError` becomes one line on
+    standard error and status 1; Ctrl-C ends it with 130, as shells expect.
+    """
+
+    @functools.wraps(main)
+    def program(*arguments) -> int:
+        try:
+            with warnings.catch_warnings():
+                if not sys.warnoptions:  # -W asks to see what libraries warn of
+                    warnings.simplefilter("ignore")
+                return main(*arguments) or 0
+        except UserError as error:
+            status(f"error: {error}")
+            return 1
+        except KeyboardInterrupt:
+            status("\nstopped")
+            return 130
+
+    return program
+
+
+def printable(text: str) -> str:
+    """`text` with control characters and undecodable bytes escaped: a file's name is not trusted
+    to leave the terminal as it is."""
+    return "".join(
+        letter
+        if letter.isprintable()
+        else letter.encode("unicode_escape", "surrogatepass").decode()
+        for letter in text
+    )
+
+
+def listed(names: Iterable[object], at_most: int = 10) -> str:
+    """Join names for a sentence, `a, b and 3 more`, so that a million of them stay readable."""
+    names = [printable(str(name)) for name in names]
+    if len(names) > at_most:
+        return f"{', '.join(names[:at_most])} and {len(names) - at_most:,} more"
+    return ", ".join(names)
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 image`, `2,000 images`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+@contextlib.contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Import TensorFlow inside this: its C++ code greets on file descriptor 2 before any of its
+    log levels is read, and Python errors still reach standard error afterwards."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    standard_error = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+
+
+def table(rows: list[tuple[Any, ...]]) -> str:
+    """Rows as aligned columns: text to the left, numbers to the right."""
+    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row, shown in zip(rows, cells, strict=True):
+        aligned = [
+            text.rjust(width) if isinstance(cell, int | float) else text.ljust(width)
+            for cell, text, width in zip(row, shown, widths, strict=True)
+        ]
+        lines.append("  ".join(aligned).rstrip())
+    return "\n".join(lines)

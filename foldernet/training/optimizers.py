@@ -1,0 +1,48 @@
+"""Optimizers and learning-rate schedules, by the names in the config: stock Keras, all of them."""
+
+import keras
+
+from foldernet.config import Config
+
+OPTIMIZERS = {
+    "adamw": lambda rate, decay: keras.optimizers.AdamW(rate, weight_decay=decay),
+    "adam": lambda rate, decay: keras.optimizers.Adam(rate, weight_decay=decay or None),
+    "sgd": lambda rate, decay: keras.optimizers.SGD(rate, momentum=0.9, weight_decay=decay or None),
+    "rmsprop": lambda rate, decay: keras.optimizers.RMSprop(rate, weight_decay=decay or None),
+}
+
+
+def optimizer(
+    config: Config, steps_per_epoch: int
+) -> tuple[keras.optimizers.Optimizer, list[keras.callbacks.Callback]]:
+    """The optimizer, and the callbacks that change its learning rate.
+
+    Args:
+        config: names the optimizer and the schedule.
+        steps_per_epoch: batches in an epoch.
+
+    Returns:
+        An optimizer, whose learning rate may be a Keras schedule that goes by step; and a
+        LearningRateScheduler where the schedule goes by epoch, else nothing.
+    """
+    rate, callbacks = _learning_rate(config, steps_per_epoch)
+    return OPTIMIZERS[config.optimizer](rate, config.weight_decay), callbacks
+
+
+def _learning_rate(config: Config, steps_per_epoch: int):
+    steps = steps_per_epoch * config.epochs
+    rate = config.learning_rate
+    if config.schedule == "cosine":
+        warm_up = max(1, steps // 20)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            rate / warm_up, max(1, steps - warm_up), warmup_target=rate, warmup_steps=warm_up
+        )
+        return schedule, []
+    if config.schedule == "step":
+        halves = (config.epochs / 2, config.epochs * 3 / 4)
+
+        def stepwise(epoch, _):
+            return rate * 0.1 ** sum(epoch >= start for start in halves)
+
+        return rate, [keras.callbacks.LearningRateScheduler(stepwise)]
+    return rate, []

@@ -1,0 +1,176 @@
+"""A run's folders and files: one name in models/ and logs/, and every file written whole."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+import zipfile
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from foldernet import terminal
+from foldernet.config import Config
+from foldernet.data.folders import Dataset
+from foldernet.terminal import UserError
+
+MODELS, LOGS = Path("models"), Path("logs")
+METADATA = "foldernet.json"  # the member of a .keras archive that says what prediction needs
+PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "pillow", "scipy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Where a run's results go: `models/<name>` and `logs/<name>`."""
+
+    name: str
+
+    @property
+    def models(self) -> Path:
+        return MODELS / self.name
+
+    @property
+    def logs(self) -> Path:
+        return LOGS / self.name
+
+
+def create(config: Config, dataset: Dataset) -> Run:
+    """Make the folders of a new run, and write its config.json; a run that is there stays as it is.
+
+    Raises:
+        UserError: the name is taken, or is none, or the folders can't be made.
+    """
+    name = config.name or f"{config.mode}-{config.model}-{datetime.now():%Y%m%d-%H%M%S}"
+    if Path(name).name != name or name.startswith("."):
+        raise UserError(f"--name '{name}' can't name a folder. Use letters, digits, - and _.")
+    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+        run = Run(name + suffix)
+        try:
+            LOGS.mkdir(exist_ok=True)
+            run.models.mkdir(parents=True)
+            run.logs.mkdir()
+            write_json(run.models / "config.json", describe(config, dataset))
+            return run
+        except FileExistsError:
+            if config.name:
+                raise UserError(
+                    f"There is a run '{name}' in '{MODELS}' or '{LOGS}' already. Give another"
+                    " --name, or none."
+                ) from None
+        except OSError as error:
+            raise UserError(
+                f"'{run.models}' and '{run.logs}' can't be made ({error.strerror}). Run this where"
+                " you may write."
+            ) from error
+    raise UserError(f"There are a hundred runs named '{name}'. Give another --name.")
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` write to a temporary file, and put it at `path` once it is safely on disk."""
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write `content` whole, readable by people too."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def save_model(model, path: Path, metadata: dict) -> None:
+    """Save a `keras.Model` whole, with `metadata` as a member of its own in the archive.
+
+    Keras ignores the member, so that `keras.saving.load_model` opens the file without our code.
+    """
+
+    def write(temporary: Path) -> None:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(METADATA, json.dumps(metadata, ensure_ascii=False))
+
+    write_whole(path, write)
+
+
+def find(name: str | None, mode: str) -> Path:
+    """The folder of a run, or a .keras file.
+
+    Args:
+        name: a run's name or folder, or a .keras file; None takes the newest run of `mode`.
+
+    Raises:
+        UserError: no such run.
+    """
+    if name is not None:
+        for path in (Path(name), MODELS / name):
+            if path.exists():
+                return path
+        others = [path.parent.name for path in _newest_first()]
+        known = f" There are {terminal.listed(others, 5)}." if others else ""
+        raise UserError(f"There is no run '{name}' in '{MODELS}', nor a file of that name.{known}")
+    for path in _newest_first():
+        if read_metadata(path).get("mode") == mode:
+            return path.parent
+    raise UserError(
+        f"There is no trained {mode} model in '{MODELS}' yet. Train one: python train.py"
+    )
+
+
+def _newest_first() -> list[Path]:
+    return sorted(MODELS.glob("*/best.keras"), key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def read_metadata(path: Path) -> dict:
+    """What `save_model` was told of the model at `path`.
+
+    Raises:
+        UserError: no model of ours.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read(METADATA))
+    except FileNotFoundError:
+        raise UserError(f"There is no model '{path}'. Train one: python train.py") from None
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"'{path}' is no model that train.py saved: it doesn't say which classes it knows."
+        ) from error
+
+
+def describe(config: Config, dataset: Dataset) -> dict:
+    """Everything needed to repeat a run: its config, data, command, and versions."""
+    return {
+        "config": dataclasses.asdict(config),
+        "data": {
+            "folder": str(dataset.root.resolve()),
+            "classes": dataset.classes,
+            "images": {
+                split: {label: len(names) for label, names in listing.files.items()}
+                for split, listing in dataset.splits.items()
+            },
+        },
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in PACKAGES},
+        },
+        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
+    }
+
+
+def _version(package: str) -> str | None:
+    """The installed version; TensorFlow's distribution goes by several names."""
+    for name in (package, f"{package}-cpu"):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None

@@ -1,0 +1,146 @@
+"""Weights from another file, layer by layer, by name: what fine-tuning starts from."""
+
+import contextlib
+import zipfile
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from foldernet.terminal import UserError, listed
+
+
+def load_by_name(model: keras.Model, path: Path) -> list[tuple[str, str]]:
+    """Load every layer of a file that has the name and the shapes of one in `model`.
+
+    The new formats match layers by position, so that a renamed layer of the same shape would load
+    in silence; here names decide. Nested models are looked into.
+
+    Args:
+        model: changed in place; layers that don't match keep their weights.
+        path: a .keras, .weights.h5 or legacy .h5 file. Only arrays are read from it; nothing in it
+            is run.
+
+    Returns:
+        (layer name, what became of it) for each layer of the model that has weights, then for each
+        layer of the file that the model lacks: "loaded", "other shape: ...", "missing in the file"
+        or "unused".
+
+    Raises:
+        UserError: no such file, not a weights file, or no layer matched.
+    """
+    with _opened(path) as file:
+        stored = dict(_layers_of(file))
+    report = []
+    for layer in model._flatten_layers():
+        own = {}
+        layer.save_own_variables(own)
+        if not own:
+            continue
+        there = stored.pop(layer.name, None)
+        shapes = {key: tuple(value.shape) for key, value in own.items()}
+        if there is None:
+            report.append((layer.name, "missing in the file"))
+        elif {key: value.shape for key, value in there.items()} != shapes:
+            file_shapes = ", ".join(str(value.shape) for value in there.values())
+            report.append((layer.name, f"other shape: {file_shapes} in the file"))
+        else:
+            layer.load_own_variables(there)
+            report.append((layer.name, "loaded"))
+    if not any(outcome == "loaded" for _, outcome in report):
+        raise UserError(
+            f"No layer in '{path}' has the name and shapes of one in the network, which has"
+            f" {listed(name for name, _ in report)}; the file has"
+            f" {listed(stored) or 'other shapes'}. Choose a file of the same network."
+        )
+    return report + [(name, "unused") for name in stored]
+
+
+def freeze(model: keras.Model, patterns: tuple[str, ...]) -> list[str]:
+    """Make the layers whose names match a pattern untrainable, and return their names.
+
+    Raises:
+        UserError: a pattern that matches no layer with weights, or nothing is left to train.
+    """
+    layers = [layer for layer in model._flatten_layers() if layer.weights and layer is not model]
+    frozen = []
+    for pattern in patterns:
+        matching = [layer for layer in layers if fnmatchcase(layer.name, pattern)]
+        if not matching:
+            raise UserError(
+                f"--freeze '{pattern}' matches no layer; there are"
+                f" {listed((layer.name for layer in layers), at_most=40)}."
+            )
+        for layer in matching:
+            layer.trainable = False
+        frozen += [layer.name for layer in matching]
+    if not model.trainable_weights:
+        raise UserError("--freeze leaves nothing to train. Freeze fewer layers.")
+    return frozen
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """The HDF5 file that holds the weights, be it inside a .keras archive."""
+    mend = "Expected a .keras, .weights.h5 or .h5 file that Keras wrote."
+    try:
+        with contextlib.ExitStack() as stack:
+            if zipfile.is_zipfile(path):
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                file = h5py.File(stack.enter_context(archive.open("model.weights.h5")), "r")
+            else:
+                file = h5py.File(path, "r")
+            yield stack.enter_context(file)
+    except FileNotFoundError:
+        raise UserError(f"There is no weights file '{path}'. {mend}") from None
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"'{path}' holds no weights that can be read ({error}). {mend}") from error
+
+
+def _layers_of(file: h5py.File) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """(layer name, {"0": first weight, ...}) for each layer with weights."""
+    root = file.get("model_weights", file)
+    if "layer_names" in root.attrs:
+        yield from _legacy_layers(root)
+    else:
+        yield from _layers_below(root)
+
+
+def _layers_below(group: h5py.Group) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    for key in group:
+        _refuse_external(group, key)
+        if key == "vars" and len(group[key]):
+            variables = group[key]
+            name = variables.attrs.get("name", group.name.rsplit("/", 1)[-1])
+            for inner in variables:
+                _refuse_external(variables, inner)
+            yield name, {inner: variables[inner][()] for inner in variables}
+        elif key not in ("vars", "optimizer") and isinstance(group[key], h5py.Group):
+            yield from _layers_below(group[key])
+
+
+def _legacy_layers(root: h5py.Group) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Keras 1 and 2, and Keras 3's .h5: each weight's name ends in its layer's and its own."""
+    for outer in root.attrs["layer_names"]:
+        _refuse_external(root, outer)
+        group = root[outer]
+        layers = {}
+        for path in group.attrs["weight_names"]:
+            path = path.decode() if isinstance(path, bytes) else path
+            _refuse_external(group, path)
+            name = path.split("/")[-2] if "/" in path else outer
+            layers.setdefault(name, []).append(group[path][()])
+        for name, weights in layers.items():
+            yield name, {str(index): weight for index, weight in enumerate(weights)}
+
+
+def _refuse_external(group: h5py.Group, key: str) -> None:
+    """A weights file that points to another file could read anything of the user's."""
+    link = group.get(key, getlink=True)
+    item = group.get(key)
+    external = isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)
+    if external or not isinstance(link, h5py.HardLink):
+        raise UserError(f"'{group.file.filename}' points to other files at {key}, and is refused.")

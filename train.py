@@ -1,0 +1,74 @@
+"""Train a network on a folder of images: `python train.py [DATA]`; `--help` tells the rest."""
+
+import contextlib
+import sys
+import time
+
+from foldernet import terminal
+from foldernet.config import Config, parse
+from foldernet.data import folders
+
+
+@terminal.door
+def main(arguments: list[str] | None = None) -> None:
+    config = parse(Config, "python train.py [DATA] [options]", arguments)
+    dataset = folders.find(config.data, config.validation_split)
+    with terminal.quiet_tensorflow():  # three seconds, spent now that there is something to train
+        import keras
+
+        from foldernet.data import check
+        from foldernet.report import summary
+        from foldernet.report.figures import FigureLog
+        from foldernet.tasks import TASKS
+        from foldernet.training import callbacks, optimizers, runs, weights
+
+    keras.utils.set_random_seed(config.seed)
+    task = TASKS[config.mode]
+    dataset, sizes = check.readable(dataset, config)
+    batches = task.batches(config, dataset)
+
+    model = task.model(config, dataset)
+    if config.weights:
+        summary.tell_loaded(weights.load_by_name(model, config.weights), config.weights)
+    frozen = weights.freeze(model, config.freeze)
+    optimizer, schedule = optimizers.optimizer(config, len(batches["training"]))
+    model.compile(optimizer, task.loss(config), metrics=task.metrics(config))
+
+    run = runs.create(config, dataset)
+    summary.tell_found(config, dataset, sizes, model, frozen, batches, run)
+    log = FigureLog(run.logs)
+    task.before(config, dataset, batches, log)
+
+    metadata = task.metadata(config, dataset)
+    best = callbacks.BestModel(run.models / "best.keras", task.monitors, metadata)
+    started = time.perf_counter()
+    with contextlib.redirect_stdout(sys.stderr):  # Keras's progress is status, not a result
+        history = model.fit(
+            batches["training"],
+            validation_data=batches["validation"],
+            epochs=config.epochs,
+            class_weight=task.class_weights(config, dataset),
+            shuffle=False,  # the batches are shuffled within; this would shuffle their order again
+            verbose=0,  # EpochLines shows the progress
+            callbacks=[
+                *schedule,
+                best,
+                callbacks.LastModel(run.models / "last.keras", metadata),
+                keras.callbacks.TensorBoard(run.logs),
+                keras.callbacks.CSVLogger(run.models / "history.csv"),
+                keras.callbacks.TerminateOnNaN(),
+                *callbacks.early_stopping(config),
+                callbacks.EpochLines(batches["training"], best),
+            ],
+        )
+    seconds = time.perf_counter() - started
+
+    model = best.load()
+    scores = task.report(config, dataset, batches, model, log)
+    scores |= summary.pace(best.best_epoch, len(history.epoch), seconds, dataset)
+    runs.write_json(run.models / "metrics.json", scores)
+    summary.tell_result(scores, run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
