@@ -47,16 +47,16 @@ class Augmentation:
     """Augmentation of the training images, drawn anew for each image in each epoch, under the names
     of Keras's ImageDataGenerator. Validation images are never changed. All zero turns it off."""
 
-    rotation_range: float = knob(6.0, "turn by up to so many degrees", at_least=0, at_most=180)
+    rotation_range: float = knob(8.0, "turn by up to so many degrees", at_least=0, at_most=180)
     width_shift_range: float = knob(
         0.05, "move sideways by up to this share of the width", at_least=0
     )
     height_shift_range: float = knob(
         0.05, "move up or down by up to this share of the height", at_least=0
     )
-    shear_range: float = knob(6.0, "slant by up to so many degrees", at_least=0, at_most=60)
+    shear_range: float = knob(8.0, "slant by up to so many degrees", at_least=0, at_most=60)
     zoom_range: float = knob(
-        0.09, "scale each side by 1 minus to 1 plus this", at_least=0, at_most=0.9
+        0.1, "scale each side by 1 minus to 1 plus this", at_least=0, at_most=0.9
     )
     horizontal_flip: bool = knob(
         True, "mirror every other image; switch it off where left and right differ, as in writing"
@@ -119,12 +119,12 @@ class Config:
         "adamw", "how weights follow gradients", choices=("adamw", "adam", "sgd", "rmsprop")
     )
     learning_rate: float = knob(
-        1e-3, "size of a step, at its highest", at_least=0, aliases=("--lr", "--lr0")
+        2e-3, "size of a step, at its highest", at_least=0, aliases=("--lr", "--lr0")
     )
     weight_decay: float = knob(0.05, "pulls weights to zero; 0 is off", at_least=0)
     schedule: str = knob(
         "cosine",
-        "of the learning rate: cosine rises in the first twentieth of the steps and falls to zero;"
+        "of the learning rate: cosine rises in the first twelfth of the steps and falls to zero;"
         " step divides by ten after half and three quarters of the epochs",
         choices=("cosine", "step", "constant"),
     )

@@ -46,6 +46,8 @@ def door(main: Callable[..., int | None]) -> Callable[..., int]:
             with warnings.catch_warnings():
                 if not sys.warnoptions:  # -W asks to see what libraries warn of
                     warnings.simplefilter("ignore")
+                    warnings.filterwarnings("default", module="foldernet")
+                    warnings.showwarning = lambda message, *_: warn(printable(str(message)))
                 return main(*arguments) or 0
         except UserError as error:
             status(f"error: {error}")

@@ -111,7 +111,11 @@ def unpacked(archive: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".unpacking-") as temporary:
             with zipfile.ZipFile(archive) as members:
                 members.extractall(temporary)
-            (Path(temporary) / folder.name).rename(folder)
+            try:
+                (Path(temporary) / folder.name).rename(folder)
+            except OSError:
+                if not folder.exists():  # or another run has just unpacked it
+                    raise
     return folder
 
 
@@ -122,7 +126,8 @@ def scan(
 
     Hidden files and folders are passed over, as are files with another ending than
     `IMAGE_ENDINGS`, in upper or lower case. A folder that is reached again, as through a link that
-    loops, is listed once.
+    loops, is listed once, and a link to a folder above is not followed. Class names are in
+    Unicode's composed form (NFC), however the file system spells them.
 
     Args:
         directory: holds one folder for each class.
@@ -135,32 +140,36 @@ def scan(
     directory = os.fspath(directory)
     if classes is None:
         with os.scandir(directory) as entries:
-            classes = sorted(entry.name for entry in entries if _visible(entry) and entry.is_dir())
-    return Listing(
-        directory,
-        {
-            unicodedata.normalize("NFC", name): _image_names(directory, name, follow_links)
-            for name in classes
-        },
-    )
+            found = [entry.name for entry in entries if _visible(entry) and entry.is_dir()]
+        classes = sorted(found, key=_composed)
+    files = {}
+    for name in classes:
+        files.setdefault(_composed(name), []).extend(_image_names(directory, name, follow_links))
+    return Listing(directory, files)
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _visible(entry: os.DirEntry) -> bool:
-    return not entry.name.startswith(".") and entry.name != "__MACOSX"
+    """Neither hidden nor a link that leads nowhere."""
+    if entry.name.startswith(".") or entry.name == "__MACOSX":
+        return False
+    return not entry.is_symlink() or os.path.exists(entry.path)
 
 
 def _image_names(directory: str, class_folder: str, follow_links: bool = True) -> list[str]:
     """Paths relative to `directory` of the images in one class folder: folder by folder, sorted."""
     by_folder = {}
-    seen = set()
+    seen = {_identity(above) for above in Path(directory, class_folder).resolve().parents}
     waiting = [class_folder]
     while waiting:
         folder = waiting.pop()
         path = os.path.join(directory, folder)
-        identity = os.stat(path)
-        if (identity.st_dev, identity.st_ino) in seen:
+        if _identity(path) in seen:
             continue
-        seen.add((identity.st_dev, identity.st_ino))
+        seen.add(_identity(path))
         names = []
         with os.scandir(path) as entries:
             for entry in entries:
@@ -172,6 +181,12 @@ def _image_names(directory: str, class_folder: str, follow_links: bool = True) -
                     names.append(os.path.join(folder, entry.name))
         by_folder[folder] = sorted(names)
     return [name for folder in sorted(by_folder) for name in by_folder[folder]]
+
+
+def _identity(path: str | os.PathLike) -> tuple[int, int]:
+    """What tells a folder from all others, by whatever links it is reached."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def split_by_content(listing: Listing, validation_split: float) -> dict[str, Listing]:

@@ -4,13 +4,15 @@ Pillow decodes and OpenCV resizes. A photograph for a small network is decoded s
 scales by 1/2, 1/4 or 1/8 before the costly part of its work (Pillow calls it draft).
 """
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from typing import Literal
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 BYTE_LIMIT = (
@@ -31,6 +33,15 @@ PILLOW_FILTERS = {
     "hamming": Image.Resampling.HAMMING,
 }
 INTERPOLATIONS = ("area", *PILLOW_FILTERS)
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # EXIF orientation -> what undoes it; ImageOps.exif_transpose fails where another tag is damaged
 DRAFT_MARGIN = 2  # decode at this many times the target or more: closer to averaging all the pixels
 
 
@@ -74,26 +85,22 @@ def read_image(
 
     Raises:
         ImageError: unreadable, truncated, too large or of an unknown format, whatever the cause.
+        ValueError: an unknown `color_mode` or `interpolation`.
     """
-    path = os.fspath(path)
-    try:
-        with open(path, "rb") as file:
-            _check_file(file)
-            with Image.open(file, formats=FORMATS) as image:
-                _check_header(image)
-                if size and interpolation == "area":
-                    image.draft(None, (DRAFT_MARGIN * max(size), DRAFT_MARGIN * max(size)))
-                image.load()
-                pixels = _decoded(
-                    image, size, MODES[color_mode][0], interpolation, keep_aspect_ratio
-                )
-    except ImageError as error:
-        raise ImageError(path, error.reason) from None
-    except Exception as error:  # Pillow's plugins raise nearly everything, not OSError alone
-        raise ImageError(path, _reason(error)) from error
+    if color_mode not in MODES or interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"Unknown color_mode '{color_mode}' or interpolation '{interpolation}'; expected one of"
+            f" {', '.join(MODES)}, and one of {', '.join(INTERPOLATIONS)}."
+        )
+    mode, channels = MODES[color_mode]
+    with _opened(os.fspath(path)) as image:
+        if size and interpolation == "area":
+            image.draft(None, (DRAFT_MARGIN * max(size), DRAFT_MARGIN * max(size)))
+        image.load()
+        pixels = _decoded(image, size, mode, interpolation, keep_aspect_ratio)
     if size:
         pixels = _resized(pixels, size)
-    return pixels.reshape(*pixels.shape[:2], MODES[color_mode][1])
+    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
@@ -102,25 +109,36 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
     Raises:
         ImageError: as `read_image`, as far as the header shows it.
     """
-    path = os.fspath(path)
+    with _opened(os.fspath(path)) as image:
+        width, height = image.size
+        # Pillow gives the size of a TIFF upright already.
+        lying = image.format != "TIFF" and _orientation(image) >= 5
+    return (width, height) if lying else (height, width)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Image.Image]:
+    """An image file, not decoded yet; whatever goes wrong while it is open is an ImageError."""
     try:
+        _check_file(os.stat(path))
         with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
-            width, height = image.size
-            return (width, height) if _orientation(image) >= 5 else (height, width)
-    except Exception as error:
+            _check_header(image)
+            yield image
+    except ImageError as error:
+        raise ImageError(path, error.reason) from None
+    except Exception as error:  # Pillow's plugins raise nearly everything, not OSError alone
         raise ImageError(path, _reason(error)) from error
 
 
-def _check_file(file) -> None:
-    status = os.fstat(file.fileno())
+def _check_file(status: os.stat_result) -> None:
+    """Before opening it: to open a named pipe waits for whoever writes to it."""
     if not stat.S_ISREG(status.st_mode):
-        raise ImageError(file.name, "not a file")
+        raise ImageError("", "not a file")
     if status.st_size == 0:
-        raise ImageError(file.name, "empty file")
+        raise ImageError("", "empty file")
     if status.st_size > BYTE_LIMIT:
         raise ImageError(
-            file.name,
-            f"{status.st_size / 2**20:,.0f} MB, where at most {BYTE_LIMIT // 2**20} are read",
+            "", f"{status.st_size / 2**20:,.0f} MB, where at most {BYTE_LIMIT // 2**20} are read"
         )
 
 
@@ -145,16 +163,18 @@ def _reason(error: Exception) -> str:
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 (upright) to 8; a damaged EXIF block says nothing of the pixels."""
     try:
-        return image.getexif().get(0x0112, 1)
+        orientation = image.getexif().get(0x0112)
     except Exception:
         return 1
+    return orientation if orientation in UPRIGHT else 1
 
 
 def _decoded(image, size, mode: str, interpolation: str, keep_aspect_ratio: bool) -> np.ndarray:
     """Pixels of a loaded image, upright, in `mode`, cropped and filtered as asked for."""
-    if _orientation(image) != 1:
-        image = ImageOps.exif_transpose(image)
+    orientation = _orientation(image)
     image = _in_eight_bits(image)
+    if orientation != 1:
+        image = image.transpose(UPRIGHT[orientation])
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if mode != "RGBA":
@@ -175,10 +195,9 @@ def _in_eight_bits(image: Image.Image) -> Image.Image:
         )
     if not image.mode.startswith("I"):
         return image
-    pixels = np.asarray(image)
-    if pixels.min() < 0 or pixels.max() > 65535:
+    if image.mode == "I" and image.format != "PPM":  # Pillow's mode for a PPM of 16 bits, too
         raise ImageError("", "32-bit pixels have no known range; store it with 8 or 16 bits")
-    return Image.fromarray((pixels >> 8).astype(np.uint8))
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def _centre_crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -26,14 +26,17 @@ def optimizer(
         LearningRateScheduler where the schedule goes by epoch, else nothing.
     """
     rate, callbacks = _learning_rate(config, steps_per_epoch)
-    return OPTIMIZERS[config.optimizer](rate, config.weight_decay), callbacks
+    chosen = OPTIMIZERS[config.optimizer](rate, config.weight_decay)
+    if config.weight_decay:  # a bias or a batch norm's scale has no reason to be small
+        chosen.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return chosen, callbacks
 
 
 def _learning_rate(config: Config, steps_per_epoch: int):
     steps = steps_per_epoch * config.epochs
     rate = config.learning_rate
     if config.schedule == "cosine":
-        warm_up = max(1, steps // 20)
+        warm_up = max(1, steps // 12)
         schedule = keras.optimizers.schedules.CosineDecay(
             rate / warm_up, max(1, steps - warm_up), warmup_target=rate, warmup_steps=warm_up
         )

@@ -1,0 +1,67 @@
+"""What the tests share: a folder of easy images, and a place of their own to train in."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402 the project is found first
+import pytest  # noqa: E402
+from PIL import Image  # noqa: E402
+
+STRIPES = {"across": (0, 4), "down": (4, 0), "plain": (0, 0)}  # class -> waves along (y, x)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """A working folder of its own, and warnings that `terminal.door` leaves to pytest."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "warnoptions", ["error"])
+    return tmp_path
+
+
+def stripes(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
+    """Write noisy stripes: class folders of 32x32 PNGs that a small network can tell apart."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:32, :32] / 32
+    for name, count in counts.items():
+        waves_y, waves_x = STRIPES[name]
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            phase = random.uniform(0, 2 * np.pi)
+            wave = np.sin(2 * np.pi * (waves_y * y + waves_x * x) + phase)
+            pixels = 128 + 80 * wave[..., None] + random.normal(0, 20, (32, 32, 3))
+            image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+            image.save(folder / name / f"{index:03d}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stripes_folder(tmp_path_factory) -> Path:
+    """train/ with 40 and val/ with 10 images of each of three classes."""
+    folder = tmp_path_factory.mktemp("stripes")
+    stripes(folder / "train", dict.fromkeys(STRIPES, 40), seed=0)
+    stripes(folder / "val", dict.fromkeys(STRIPES, 10), seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(stripes_folder, tmp_path_factory):
+    """A working folder with one run, `first`, that `train.py` left there."""
+    import train
+
+    place = tmp_path_factory.mktemp("trained")
+    before = Path.cwd()
+    os.chdir(place)
+    try:
+        status = train.main(
+            f"{stripes_folder} --name first --epochs 6 --image-size 24 --batch-size 16"
+            " --no-horizontal-flip".split()
+        )
+    finally:
+        os.chdir(before)
+    assert status == 0
+    return place

@@ -1,0 +1,338 @@
+"""`train.py` as a user runs it, tiny."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT, STRIPES, stripes
+from PIL import Image
+
+import train
+from foldernet.training import runs
+
+QUICK = ["--epochs", "1", "--image-size", "16", "--batch-size", "16"]
+
+
+def test_training_reaches_a_useful_accuracy(trained):
+    metrics = json.loads((trained / "models/first/metrics.json").read_text())
+    assert metrics["accuracy"] >= 0.9
+    assert metrics["epochs"] == 6
+
+
+def test_a_run_leaves_its_files(trained):
+    models, logs = trained / "models/first", trained / "logs/first"
+    names = {path.name for path in models.iterdir()}
+    assert names == {"best.keras", "last.keras", "config.json", "history.csv", "metrics.json"}
+    figures = {path.name for path in logs.glob("*.png")}
+    assert figures == {
+        "confusion_matrix.png",
+        "first_layer_filters.png",
+        "training_images.png",
+        "worst_mistakes.png",
+    }
+    for path in logs.glob("*.png"):
+        assert np.asarray(Image.open(path).convert("L")).std() > 5, f"{path.name} is blank"
+
+
+def test_config_says_everything_needed_to_repeat_the_run(trained, stripes_folder):
+    config = json.loads((trained / "models/first/config.json").read_text())
+    assert config["config"]["image_size"] == 24
+    assert config["config"]["augmentation"]["horizontal_flip"] is False
+    assert config["data"]["classes"] == sorted(STRIPES)
+    assert config["data"]["images"]["training"] == dict.fromkeys(sorted(STRIPES), 40)
+    assert Path(config["data"]["folder"]) == stripes_folder.resolve()
+    assert config["versions"]["keras"] == keras.__version__
+    assert all(config["versions"].values())
+
+
+def test_metrics_are_those_of_the_best_epoch(trained):
+    metrics = json.loads((trained / "models/first/metrics.json").read_text())
+    with open(trained / "models/first/history.csv") as file:
+        history = [
+            {key: float(value) for key, value in row.items()} for row in csv.DictReader(file)
+        ]
+    best = max(history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    assert metrics["best_epoch"] == best["epoch"] + 1
+    assert metrics["accuracy"] == pytest.approx(best["val_accuracy"])
+    assert metrics["loss"] == pytest.approx(best["val_loss"], rel=1e-4)
+    assert len(history) == 6
+    for scores in metrics["per_class"].values():
+        assert scores["images"] == 10
+    assert "top5_accuracy" not in metrics, "of three classes, five always hold the right one"
+
+
+def test_best_opens_with_plain_keras_and_without_our_code(trained):
+    code = (
+        "import sys, keras\n"
+        f"model = keras.saving.load_model({str(trained / 'models/first/best.keras')!r})\n"
+        "assert not any(name.startswith('foldernet') for name in sys.modules)\n"
+        "print(model.predict(keras.ops.zeros((2, 24, 24, 3)), verbose=0).sum())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=trained, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) == pytest.approx(2, abs=1e-4)
+
+
+def test_best_file_carries_classes_and_preprocessing(trained):
+    assert runs.read_metadata(trained / "models/first/best.keras") == {
+        "mode": "classify",
+        "classes": sorted(STRIPES),
+        "size": [24, 24],
+        "color_mode": "rgb",
+        "interpolation": "area",
+        "keep_aspect_ratio": False,
+    }
+
+
+def weights_of(path: Path) -> list[np.ndarray]:
+    return keras.saving.load_model(path, compile=False).get_weights()
+
+
+def test_the_same_seed_gives_the_same_weights_under_any_number_of_workers(stripes_folder):
+    for workers in ("0", "1", "3"):
+        arguments = ["--name", f"workers{workers}", "--workers", workers, "--seed", "7"]
+        assert train.main([str(stripes_folder), *QUICK, *arguments]) == 0
+    assert train.main([str(stripes_folder), *QUICK, "--name", "other", "--seed", "8"]) == 0
+    reference, *same = (
+        weights_of(Path(f"models/workers{workers}/last.keras")) for workers in (0, 1, 3)
+    )
+    for weights in same:
+        for first, second in zip(reference, weights, strict=True):
+            np.testing.assert_array_equal(first, second)
+    assert any(
+        (first != second).any()
+        for first, second in zip(
+            reference, weights_of(Path("models/other/last.keras")), strict=True
+        )
+    )
+
+
+def test_class_folders_alone_are_split(tmp_path, capsys):
+    stripes(tmp_path / "set", dict.fromkeys(STRIPES, 30))
+    (tmp_path / "set/notes.txt").write_text("not a class")
+    assert train.main([str(tmp_path / "set"), *QUICK, "--name", "split"]) == 0
+    images = json.loads(Path("models/split/config.json").read_text())["data"]["images"]
+    for name in STRIPES:
+        assert images["training"][name] + images["validation"][name] == 30
+        assert 0 < images["validation"][name] < 15
+
+
+def test_a_test_folder_is_scored_under_test(tmp_path, stripes_folder):
+    shutil.copytree(stripes_folder, tmp_path / "set")
+    stripes(tmp_path / "set/test", {"down": 5, "plain": 3}, seed=3)
+    assert train.main([str(tmp_path / "set"), *QUICK, "--name", "tested"]) == 0
+    test = json.loads(Path("models/tested/metrics.json").read_text())["test"]
+    assert {name: scores["images"] for name, scores in test["per_class"].items()} == {
+        "across": 0,
+        "down": 5,
+        "plain": 3,
+    }
+    assert test["per_class"]["across"]["recall"] is None
+
+
+def test_every_schedule_optimizer_and_balance_trains(stripes_folder, tmp_path):
+    options = [
+        ["--schedule", "step", "--optimizer", "sgd", "--learning-rate", "0.01", "--epochs", "4"],
+        ["--schedule", "constant", "--optimizer", "adam", "--class-weights", "balanced"],
+        ["--color-mode", "grayscale", "--optimizer", "rmsprop", "--label-smoothing", "0"],
+        ["--brightness-range", "0.8", "1.2", "--channel-shift-range", "20", "--vertical-flip"],
+    ]
+    for index, extra in enumerate(options):
+        assert train.main([str(stripes_folder), *QUICK, "--name", str(index), *extra]) == 0
+    with open("models/0/history.csv") as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    np.testing.assert_allclose(rates, [1e-2, 1e-2, 1e-3, 1e-4], rtol=1e-6)
+
+
+def test_early_stopping_ends_a_run_that_gets_no_better(stripes_folder):
+    still = ["--learning-rate", "0", "--weight-decay", "0", "--schedule", "constant"]
+    arguments = [*QUICK, *still, "--epochs", "30", "--early-stopping", "2", "--name", "early"]
+    assert train.main([str(stripes_folder), *arguments]) == 0
+    assert json.loads(Path("models/early/metrics.json").read_text())["epochs"] < 30
+
+
+def test_an_unreadable_image_is_named_and_the_run_goes_on(tmp_path, stripes_folder, capsys):
+    shutil.copytree(stripes_folder, tmp_path / "set")
+    whole = (tmp_path / "set/train/down/000.png").read_bytes()
+    (tmp_path / "set/train/down/broken.png").write_bytes(whole[: len(whole) // 2])
+    assert train.main([str(tmp_path / "set"), *QUICK, "--name", "broken"]) == 0
+    told = capsys.readouterr().err
+    assert "1 file can't be read" in told
+    assert "broken.png: " in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nowhere"], "no folder 'nowhere'"),
+        (["--epohcs", "3"], "did you mean --epochs?"),
+        (["--epochs", "0"], "must be at least 1"),
+        (["--epochs", "many"], "invalid int value: 'many'"),
+        (["--optimizer", "adamm"], "invalid choice: 'adamm'"),
+        (["--name", "../up"], "can't name a folder"),
+        (["--weights", "none.keras"], "no weights file 'none.keras'"),
+        (["--freeze", "convolution*"], "matches no layer; there are conv1, bn_conv1"),
+        (["--freeze", "*"], "leaves nothing to train"),
+        (["one", "two"], "'two' is one folder too many"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_leaves_nothing(arguments, told, stripes_folder, capsys):
+    if arguments[0].startswith("--"):
+        arguments = [str(stripes_folder), *QUICK, *arguments]
+    assert train.main(arguments) == 1
+    output = capsys.readouterr()
+    assert told in output.err
+    assert "Traceback" not in output.err
+    assert output.out == ""
+    assert not Path("models").exists()
+
+
+def test_a_run_is_never_overwritten(trained, stripes_folder, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    before = {path: path.read_bytes() for path in Path("models/first").iterdir()}
+    assert train.main([str(stripes_folder), *QUICK, "--name", "first"]) == 1
+    assert "There is a run 'first'" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in Path("models/first").iterdir()}
+
+
+def test_a_learning_rate_that_diverges_is_told(stripes_folder, capsys):
+    wild = ["--optimizer", "sgd", "--learning-rate", "1e30", "--name", "wild"]
+    assert train.main([str(stripes_folder), *QUICK, *wild]) == 1
+    assert "Lower --learning-rate" in capsys.readouterr().err
+
+
+def test_common_spellings_of_other_tools_work():
+    from foldernet.config import Config, parse
+
+    config = parse(Config, "", ["--batch", "8", "--imgsz", "64", "--lr", "0.1"])
+    assert (config.batch_size, config.image_size, config.learning_rate) == (8, 64, 0.1)
+    assert parse(Config, "", ["-b", "9"]).batch_size == 9
+
+
+def test_every_choice_of_the_config_has_its_row():
+    from dataclasses import fields
+
+    from foldernet.config import Config
+    from foldernet.tasks import CLASSIFIERS, TASKS
+    from foldernet.training.optimizers import OPTIMIZERS
+
+    choices = {field.name: field.metadata.get("choices") for field in fields(Config)}
+    assert set(choices["mode"]) == set(TASKS)
+    assert set(choices["model"]) == set(CLASSIFIERS)
+    assert set(choices["optimizer"]) == set(OPTIMIZERS)
+
+
+def command(*arguments, cwd):
+    """Run a script the way a user does, in a process of its own, its output going to pipes."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_fresh_clone_unpacks_the_set_that_ships_and_trains_on_it(tmp_path):
+    clone = tmp_path / "clone"
+    shutil.copytree(ROOT / "foldernet", clone / "foldernet")
+    (clone / "data").mkdir()
+    shutil.copy(ROOT / "data/animals.zip", clone / "data")
+    shutil.copy(ROOT / "train.py", clone)
+    done = command("train.py", "--epochs", "1", "--name", "fresh", cwd=clone)
+    assert done.returncode == 0, done.stderr
+    assert "Unpacking animals.zip" in done.stderr
+    assert "zebra" in done.stderr
+    assert (clone / "models/fresh/best.keras").exists()
+    assert json.loads((clone / "models/fresh/metrics.json").read_text())["accuracy"] > 0.3
+    again = command("train.py", "--epochs", "1", "--name", "again", cwd=clone)
+    assert "Unpacking" not in again.stderr
+
+
+def test_piped_output_is_what_the_user_needs_and_nothing_else(tmp_path, stripes_folder):
+    done = command(
+        ROOT / "train.py", stripes_folder, *QUICK, "--epochs", "2", "--name", "quiet", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "\r" not in done.stderr
+    assert "\x1b" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line]
+    expected = ["class", *sorted(STRIPES), "all", "images", "network", "batches", "run"]
+    assert [line.split()[0] for line in lines] == [*expected, "epoch", "epoch"]
+    first_words = [line.split()[0] for line in done.stdout.splitlines()]
+    assert first_words[0] == "best"
+    assert first_words[-2:] == ["predict:", "look:"]
+
+
+def test_help_and_mistakes_do_not_load_tensorflow(tmp_path):
+    code = (
+        "import sys, train\n"
+        "try:\n    train.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "train.main(['--epohcs', '3'])\ntrain.main(['nowhere'])\n"
+        "heavy = {'tensorflow', 'keras', 'matplotlib', 'cv2', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = command("-c", code, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    for field in ("--image-size", "--freeze", "--horizontal-flip", "default: 25"):
+        assert field in " ".join(done.stdout.split())
+
+
+def test_tensorboard_serves_the_run(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    with subprocess.Popen(
+        [sys.executable, "-m", "tensorboard.main", "--logdir", "logs", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            ask_for_everything(server)
+        finally:
+            server.terminate()
+
+
+def ask_for_everything(server):
+    """Ask a TensorBoard over HTTP for the tags and images of the run `first`."""
+    address = next(
+        word for line in server.stderr for word in line.split() if word.startswith("http://")
+    )
+
+    def ask(route):
+        with urllib.request.urlopen(address + "data/" + route) as answer:
+            return answer.read()
+
+    found = []
+    for _ in range(300):  # it reads the logs in the background
+        found = json.loads(ask("runs"))
+        if {"first/train", "first/validation", "first/figures"} <= set(found):
+            break
+        time.sleep(0.1)
+    scalars = json.loads(ask("plugin/scalars/tags"))
+    assert {"epoch_loss", "epoch_accuracy", "epoch_learning_rate"} <= set(scalars["first/train"])
+    assert {"epoch_loss", "epoch_accuracy"} <= set(scalars["first/validation"])
+    images = set(json.loads(ask("plugin/images/tags"))["first/figures"])
+    assert images == {
+        "training_images",
+        "confusion_matrix",
+        "worst_mistakes",
+        "first_layer_filters",
+    }
+    for tag in images:
+        query = f"run=first/figures&tag={tag}&sample=0"
+        (image,) = json.loads(ask(f"plugin/images/images?{query}"))
+        shown = Image.open(io.BytesIO(ask(f"plugin/images/individualImage?{image['query']}")))
+        written = Image.open(f"logs/first/{tag}.png").convert("RGB")
+        np.testing.assert_array_equal(np.asarray(shown), np.asarray(written))
