@@ -12,7 +12,7 @@ from foldernet.data import folders
 @terminal.door
 def main(arguments: list[str] | None = None) -> None:
     config = parse(Config, "python train.py [DATA] [options]", arguments)
-    dataset = folders.find(config.data, config.validation_split)
+    dataset = folders.find(config.data, config.validation_split, config.cache)
     with terminal.quiet_tensorflow():  # three seconds, spent now that there is something to train
         import keras
 
@@ -24,8 +24,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     keras.utils.set_random_seed(config.seed)
     task = TASKS[config.mode]
-    dataset, sizes = check.readable(dataset, config)
     batches = task.batches(config, dataset)
+    dataset, sizes = check.readable(dataset, batches)
 
     model = task.model(config, dataset)
     if config.weights:
@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
             shuffle=False,  # the batches are shuffled within; this would shuffle their order again
             verbose=0,  # EpochLines shows the progress
             callbacks=[
+                callbacks.Pace(batches["training"]),
                 *schedule,
                 best,
                 callbacks.LastModel(run.models / "last.keras", metadata),
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
                 keras.callbacks.CSVLogger(run.models / "history.csv"),
                 keras.callbacks.TerminateOnNaN(),
                 *callbacks.early_stopping(config),
-                callbacks.EpochLines(batches["training"], best),
+                callbacks.EpochLines(best),
             ],
         )
     seconds = time.perf_counter() - started

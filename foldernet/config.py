@@ -109,6 +109,12 @@ class Config:
         at_least=0.01,
         at_most=0.9,
     )
+    cache: str = knob(
+        "auto",
+        "where images are kept once they are decoded: on disk for the next run, and in memory if"
+        " they fit in a quarter of what is free (auto); in memory or on disk alone; or nowhere",
+        choices=("auto", "memory", "disk", "off"),
+    )
     workers: int = knob(
         2, "threads that prepare batches; they change speed, never results", at_least=0
     )

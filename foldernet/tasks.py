@@ -51,8 +51,9 @@ class Task:
 def class_batches(config: Config, dataset: Dataset) -> dict[str, DirectoryIterator]:
     """Batches for each split, (n, size, size, channels) uint8 and one-hot labels; training alone is
     shuffled and augmented."""
-    augmented = ImageDataGenerator(**dataclasses.asdict(config.augmentation), dtype="uint8")
-    plain = ImageDataGenerator(dtype="uint8")
+    common = {"dtype": "uint8", "cache": config.cache}
+    augmented = ImageDataGenerator(**dataclasses.asdict(config.augmentation), **common)
+    plain = ImageDataGenerator(**common)
     batches = {}
     for split, listing in dataset.splits.items():
         training = split == "training"

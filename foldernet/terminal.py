@@ -99,6 +99,13 @@ def quiet_tensorflow() -> Iterator[None]:
         os.close(standard_error)
 
 
+def progress(items: Iterable[Any], doing: str, total: int) -> Iterator[Any]:
+    """The items, with a bar on the terminal once going through them has taken two seconds."""
+    from tqdm import tqdm  # --help has no use for it
+
+    return tqdm(items, doing, total, delay=2, leave=False, disable=None)
+
+
 def table(rows: list[tuple[Any, ...]]) -> str:
     """Rows as aligned columns: text to the left, numbers to the right."""
     cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]

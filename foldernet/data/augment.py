@@ -6,6 +6,7 @@ images that are not square, and `width_shift_range` moves along the width.
 """
 
 import numbers
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -97,40 +98,39 @@ def matrices(transform: dict, shape: tuple[int, int]) -> np.ndarray:
 
 
 def apply(
-    images: np.ndarray, transform: dict, fill_mode: str, fill_value: float, interpolation: int
+    images: Sequence[np.ndarray],
+    transform: dict,
+    fill_mode: str,
+    fill_value: float,
+    interpolation: int,
 ) -> np.ndarray:
-    """Transform a batch.
+    """Transform a batch, into one array.
 
     Args:
-        images: (n, height, width, channels), uint8 or float32 in 0..255; left as it is.
+        images: n of (height, width, channels), all uint8 or all float32, in 0..255; left alone.
         transform: as `draw` returns it.
         fill_mode: what lies beyond the border, one of `BORDERS`.
         fill_value: for "constant".
         interpolation: OpenCV's, such as cv2.INTER_LINEAR.
 
     Returns:
-        The transformed images, of the same shape and dtype.
+        (n, height, width, channels), of the same dtype.
     """
-    maps = matrices(transform, images.shape[1:3])
+    height, width, channels = images[0].shape
+    out = np.empty((len(images), height, width, channels), images[0].dtype)
+    maps = matrices(transform, (height, width))
     border = BORDERS[fill_mode]
-    out = np.empty_like(images)
-    unmoved = (np.abs(maps - [[1, 0, 0], [0, 1, 0]]) < 1e-12).all(axis=(1, 2))
-    size = (images.shape[2], images.shape[1])
     flags = interpolation | cv2.WARP_INVERSE_MAP
-    for image, warped, affine, same in zip(images, out, maps, unmoved, strict=True):
-        if same:
-            warped[:] = image
-            continue
-        for first in range(0, images.shape[3], CHANNELS_AT_ONCE):
-            channels = slice(first, first + CHANNELS_AT_ONCE)
-            warped[..., channels] = cv2.warpAffine(
-                image[..., channels],
-                affine,
-                size,
-                flags=flags,
-                borderMode=border,
-                borderValue=(fill_value,) * CHANNELS_AT_ONCE,
-            ).reshape(warped[..., channels].shape)
+    fill = (fill_value,) * CHANNELS_AT_ONCE
+    for first in range(0, channels, CHANNELS_AT_ONCE):
+        part = slice(first, first + CHANNELS_AT_ONCE)
+        for image, affine, warped in zip(images, maps, out, strict=True):
+            if channels <= CHANNELS_AT_ONCE:
+                cv2.warpAffine(image, affine, (width, height), warped, flags, border, fill)
+            else:
+                pixels = np.ascontiguousarray(image[..., part])
+                pixels = cv2.warpAffine(pixels, affine, (width, height), None, flags, border, fill)
+                warped[..., part] = pixels.reshape(warped[..., part].shape)
     return _intensities(out, transform["channel_shift_intensity"], transform["brightness"])
 
 

@@ -2,56 +2,54 @@
 
 import dataclasses
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
-from tqdm import tqdm
+import numpy as np
 
 from foldernet import terminal
-from foldernet.config import Config
+from foldernet.data import threads
 from foldernet.data.folders import Dataset
-from foldernet.data.reader import ImageError, image_size, read_image
+from foldernet.data.generator import DirectoryIterator
+from foldernet.data.reader import ImageError, image_size
 from foldernet.terminal import UserError
 
+SIZED_IMAGES = 1000  # whose headers are looked at for their size
+NAMED_FILES = 10  # unreadable ones, on the terminal
 
-def readable(dataset: Dataset, config: Config) -> tuple[Dataset, Counter]:
-    """Read every image once; leave out, and name, the files that can't be.
+
+def readable(
+    dataset: Dataset, batches: dict[str, DirectoryIterator]
+) -> tuple[Dataset, Counter[tuple[int, int]]]:
+    """Read every image once, into the cache; leave out, and name, the files that can't be read.
 
     Args:
         dataset: as found.
-        config: says at what size and in which colours training will read them.
+        batches: split name -> iterator over its images; the unreadable ones are taken out of it.
 
     Returns:
-        The data set less the unreadable files, and how many images there are of each
-        (height, width).
+        The data set less the unreadable files; and how many images have each (height, width), of
+        at most a thousand spread evenly.
 
     Raises:
         UserError: a class of the training images, or all of validation, is unreadable.
     """
-
-    def read(path: str) -> tuple[int, int] | ImageError:
-        try:
-            read_image(path, (config.image_size, config.image_size), config.color_mode)
-            return image_size(path)
-        except ImageError as error:
-            return error
-
-    paths = [path for listing in dataset.splits.values() for path in listing.paths]
-    with ThreadPoolExecutor() as pool:
-        found = list(
-            tqdm(pool.map(read, paths), "Reading", len(paths), delay=2, leave=False, disable=None)
-        )
-    errors = [outcome for outcome in found if isinstance(outcome, ImageError)]
+    errors = []
+    for split, iterator in batches.items():
+        cache = iterator.cache
+        filling = terminal.progress(cache.fill(), f"Reading {split} images", cache.missing)
+        lost = {position: error for position, error in filling if error}
+        if lost:
+            iterator.leave_out(list(lost))
+        errors += lost.values()
     if errors:
         terminal.warn(f"{terminal.count(len(errors), 'file')} can't be read, and are left out:")
-        for error in errors[:10]:
+        for error in errors[:NAMED_FILES]:
             terminal.status(f"  {terminal.printable(str(error))}")
-        if len(errors) > 10:
-            terminal.status(f"  and {len(errors) - 10:,} more")
-    return _without(dataset, errors), Counter(size for size in found if isinstance(size, tuple))
+        if len(errors) > NAMED_FILES:
+            terminal.status(f"  and {len(errors) - NAMED_FILES:,} more")
+    return _without(dataset, {error.path for error in errors}), _sizes(batches)
 
 
-def _without(dataset: Dataset, errors: list[ImageError]) -> Dataset:
-    unreadable = {error.path for error in errors}
+def _without(dataset: Dataset, unreadable: set[str]) -> Dataset:
     splits = {split: listing.without(unreadable) for split, listing in dataset.splits.items()}
     lost = [label for label, names in splits["training"].files.items() if not names]
     if lost:
@@ -64,8 +62,25 @@ def _without(dataset: Dataset, errors: list[ImageError]) -> Dataset:
     return dataclasses.replace(dataset, splits=splits)
 
 
-def sizes_in_words(sizes: Counter) -> str:
-    """`28x28`, or `from 100x80 to 4000x3000, most often 640x480 (width x height, pixels)`."""
+def _sizes(batches: dict[str, DirectoryIterator]) -> Counter[tuple[int, int]]:
+    def size(path: str) -> tuple[int, int] | None:
+        try:
+            return image_size(path)
+        except ImageError:
+            return None  # it has gone since it was read
+
+    count = sum(iterator.samples for iterator in batches.values())
+    step = -(-count // SIZED_IMAGES)
+    paths = [
+        iterator.path(position)
+        for iterator in batches.values()
+        for position in np.arange(0, iterator.samples, step)
+    ]
+    return Counter(found for found in threads.map(size, paths) if found)
+
+
+def sizes_in_words(sizes: Counter[tuple[int, int]]) -> str:
+    """`28x28`, or `100x80 to 4000x3000, most often 640x480`: width x height in pixels."""
     by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
     (often, _), *_ = sizes.most_common(1)
     smallest, largest, often = (

@@ -3,7 +3,6 @@
 Nothing is decoded here, and TensorFlow isn't needed: a wrong folder is answered at once.
 """
 
-import concurrent.futures
 import dataclasses
 import glob
 import hashlib
@@ -71,7 +70,7 @@ class Dataset:
     splits: dict[str, Listing]
 
 
-def find(root: Path | None, validation_split: float = 0.2) -> Dataset:
+def find(root: Path | None, validation_split: float = 0.2, cache: str = "auto") -> Dataset:
     """Find the classes and splits in a folder.
 
     Args:
@@ -79,6 +78,7 @@ def find(root: Path | None, validation_split: float = 0.2) -> Dataset:
             the class folders themselves, of which a part is kept for validation. None stands for
             the set that ships with the project, which is unpacked the first time.
         validation_split: share of every class to keep for validation where there is none.
+        cache: where the hashes that decide it are kept, as for images.
 
     Raises:
         UserError: the folder is missing, holds no images or one class only, or validation or test
@@ -95,7 +95,7 @@ def find(root: Path | None, validation_split: float = 0.2) -> Dataset:
     training = Listing(training.directory, {k: v for k, v in training.files.items() if v})
     splits = {"training": training}
     if not (folders["training"] and folders["validation"]):
-        splits = split_by_content(training, validation_split)
+        splits = split_by_content(training, validation_split, cache)
     for split in ("validation", "test"):
         if folders["training"] and folders[split]:
             splits[split] = _with_classes_of(training, scan(folders[split]), split)
@@ -189,40 +189,65 @@ def _identity(path: str | os.PathLike) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def split_by_content(listing: Listing, validation_split: float) -> dict[str, Listing]:
+def split_by_content(
+    listing: Listing, validation_split: float, cache: str = "auto"
+) -> dict[str, Listing]:
     """Split a listing into training and validation, each image by a hash of its bytes alone.
 
     Adding or renaming images never moves one from one side to the other, and exact copies land on
     the same side. The shares are therefore about, not exactly, what was asked for.
     """
     sides = {"training": {}, "validation": {}}
-    paths = iter(listing.paths)
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        positions = pool.map(content_position, paths)
-        for label, names in listing.files.items():
-            kept = {"training": [], "validation": []}
-            for name in names:
-                side = "validation" if next(positions) < validation_split else "training"
-                kept[side].append(name)
-            for side, chosen in kept.items():
-                sides[side][label] = chosen
+    positions = iter(content_positions(listing.paths, cache).tolist())
+    for label, names in listing.files.items():
+        kept = {"training": [], "validation": []}
+        for name in names:
+            side = "validation" if next(positions) < validation_split else "training"
+            kept[side].append(name)
+        for side, chosen in kept.items():
+            sides[side][label] = chosen
     return {side: Listing(listing.directory, files) for side, files in sides.items()}
 
 
-def content_position(content: str | bytes) -> float:
-    """A number in [0, 1), uniform over contents: a hash of the bytes, or of the file of that path.
+def content_positions(paths: list[str], cache: str = "auto"):
+    """A number in [0, 1) for each file, uniform over contents: a hash of its bytes.
 
     A file that can't be read counts as empty here; the image reader names it later, with a reason.
+
+    Args:
+        paths: of the files.
+        cache: whether hashes are kept for the next run, as for images.
+
+    Returns:
+        (n,) float64.
     """
-    if isinstance(content, str):
+    import numpy as np  # a wrong folder is answered without them
+
+    from foldernet.data.cache import ArrayCache
+
+    def digest(path: str):
         try:
-            with open(content, "rb") as file:
-                digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).digest()
+            with open(path, "rb") as file:
+                hashed = hashlib.file_digest(file, _hash)
         except OSError:
-            digest = hashlib.blake2b(digest_size=8).digest()
-    else:
-        digest = hashlib.blake2b(content, digest_size=8).digest()
-    return int.from_bytes(digest) / 2**64
+            hashed = _hash()
+        return np.frombuffer(hashed.digest(), np.uint8)
+
+    kept = "memory" if cache == "off" else cache
+    digests = ArrayCache(len(paths), paths.__getitem__, digest, (8,), "content, blake2b", kept)
+    for _ in terminal.progress(digests.fill(), "Hashing images for the split", digests.missing):
+        pass
+    rows = np.array(digests.rows(np.arange(len(paths))), np.uint8).reshape(len(paths), 8)
+    return rows.view(">u8")[:, 0] / 2**64
+
+
+def content_position(content: bytes) -> float:
+    """As `content_positions`, of one content."""
+    return int.from_bytes(_hash(content).digest()) / 2**64
+
+
+def _hash(content: bytes = b""):
+    return hashlib.blake2b(content, digest_size=8)
 
 
 def image_paths(names: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -7,19 +7,21 @@ for it and however often.
 """
 
 import os
+import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import cv2
 import keras
 import numpy as np
+import PIL
 from keras.src.legacy.preprocessing import image as keras_image  # DataFrameIterator is not public
 
 from foldernet.data import augment, folders
-from foldernet.data.reader import INTERPOLATIONS, ImageError, read_image
+from foldernet.data.cache import ArrayCache
+from foldernet.data.reader import INTERPOLATIONS, MODES, READER_VERSION, ImageError, read_image
 
 INTERPOLATION_ORDERS = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR}  # more than that: cubic
-_readers = ThreadPoolExecutor(thread_name_prefix="image-reader")
 
 
 class ImageDataGenerator(keras_image.ImageDataGenerator):
@@ -46,7 +48,16 @@ class ImageDataGenerator(keras_image.ImageDataGenerator):
       means cubic.
 
     With `dtype="uint8"` pixels stay 8 bits all the way to the network: a quarter of the memory.
+
+    Args:
+        cache: where images are kept once they are decoded and resized: "auto", "memory", "disk" or
+            "off", as `foldernet.data.cache.ArrayCache` says. Batches are the same with each.
+        *arguments, **keywords: as for Keras's class.
     """
+
+    def __init__(self, *arguments, cache="auto", **keywords):
+        super().__init__(*arguments, **keywords)
+        self.cache = cache
 
     def flow(
         self,
@@ -188,28 +199,30 @@ class ImageDataGenerator(keras_image.ImageDataGenerator):
             for name, value in (UNCHANGED | transform_parameters).items()
         }
         x = np.asarray(x)
-        warped = self._channels_last(x[None].astype(self._working_dtype(x.dtype)))
-        return self._channels_last(self._warped(warped, drawn), back=True)[0].astype(x.dtype)
+        working = self._channels_last(x[None]).astype(self._working_dtype(x.dtype))
+        return self._in_data_format(self._warped(working, drawn))[0].astype(x.dtype, copy=False)
 
     def transform_batch(self, images, random):
         """Augment a batch, and standardize it.
 
         Args:
-            images: (n, height, width, channels) or as `data_format` says, in the own dtype.
+            images: n of (height, width, channels), whatever `data_format` says.
             random: a `numpy.random.Generator` to draw from; None leaves the images unaugmented.
 
         Returns:
-            The transformed batch, of the same shape and dtype.
+            (n, height, width, channels), or as `data_format` says, of the generator's dtype.
         """
-        if random is not None and self._augments():
-            images = self._channels_last(images)
-            working = images.astype(self._working_dtype(images.dtype), copy=False)
-            drawn = augment.draw(self, len(images), images.shape[1:3], random)
-            images = self._warped(working, drawn).astype(images.dtype, copy=False)
-            images = self._channels_last(images, back=True)
+        if random is None or not self._augments():
+            batch = np.stack(images)
+        else:
+            drawn = augment.draw(self, len(images), images[0].shape[:2], random)
+            if self._working_dtype(self.dtype) != images[0].dtype:
+                images = np.stack(images).astype(self._working_dtype(self.dtype))
+            batch = self._warped(images, drawn)
+        batch = self._in_data_format(batch).astype(self.dtype, copy=False)
         if self.preprocessing_function or self.samplewise_center:
-            return np.stack([self.standardize(image) for image in images]).astype(self.dtype)
-        return self.standardize(images)
+            return np.stack([self.standardize(image) for image in batch]).astype(self.dtype)
+        return self.standardize(batch)
 
     def _augments(self) -> bool:
         """Whether any transformation is asked for."""
@@ -229,10 +242,14 @@ class ImageDataGenerator(keras_image.ImageDataGenerator):
         interpolation = INTERPOLATION_ORDERS.get(self.interpolation_order, cv2.INTER_CUBIC)
         return augment.apply(images, drawn, self.fill_mode, self.cval, interpolation)
 
-    def _channels_last(self, images, back=False):
+    def _channels_last(self, batch):
+        """From `data_format` to what OpenCV takes."""
+        return batch if self.data_format == "channels_last" else np.moveaxis(batch, 1, 3)
+
+    def _in_data_format(self, batch):
         if self.data_format == "channels_last":
-            return images
-        return np.ascontiguousarray(np.moveaxis(images, *((3, 1) if back else (1, 3))))
+            return batch
+        return np.ascontiguousarray(np.moveaxis(batch, 3, 1))
 
     @staticmethod
     def _working_dtype(dtype):
@@ -259,11 +276,13 @@ class _PureBatches:
 
     Attributes:
         epoch: which epoch's batches `iterator[index]` and `next` yield; `fit` counts it up.
+        ready: when each batch was last ready, by time.perf_counter().
     """
 
     def _begin(self, augmented: bool) -> None:
         """Complete a Keras iterator; without a seed, one comes from NumPy's global state."""
         self.epoch = 0
+        self.ready = [0.0] * len(self)
         self.augmented = augmented
         self._entropy = np.random.randint(2**31) if self.seed is None else self.seed
         if self.save_to_dir:
@@ -272,7 +291,9 @@ class _PureBatches:
     def __getitem__(self, idx):
         if not 0 <= idx < len(self):
             raise ValueError(f"Batch {idx} was asked for, and there are {len(self)}, from 0 on.")
-        return self._batch(self.epoch, idx)
+        batch = self._batch(self.epoch, idx)
+        self.ready[idx] = time.perf_counter()
+        return batch
 
     def __next__(self):
         with self.lock:
@@ -336,51 +357,66 @@ class _ImagesFromFiles(_PureBatches):
             raise ValueError(
                 f"Unknown interpolation: {self.interpolation}; expected one of {INTERPOLATIONS}."
             )
-        self.unreadable = {}  # path -> reason, of the images met so far
+        self.unreadable = {}  # path -> reason, of the files met so far
 
     @property
     def filepaths(self):
-        return [self._path(position) for position in range(self.samples)]
+        return [self.path(position) for position in range(self.samples)]
 
-    def _path(self, position: int) -> str:
+    def path(self, position: int) -> str:
+        """The file at a position of `filenames`."""
         return os.path.join(self.directory, self.filenames[position])
 
+    def _begin(self, augmented):
+        super()._begin(augmented)
+        rule = (self.color_mode, self.interpolation, self.keep_aspect_ratio)
+        self.cache = ArrayCache(
+            self.samples,
+            self.path,
+            partial(_read, size=self.target_size, rule=rule),
+            (*self.target_size, MODES[self.color_mode][1]),
+            f"reader {READER_VERSION} of {PIL.__version__} and {cv2.__version__}: {rule}",
+            self.image_data_generator.cache,
+        )
+
+    def on_epoch_end(self):
+        super().on_epoch_end()
+        self.cache.flush()
+
     def images_at(self, positions):
-        """The images at these positions of `filenames` as they are read, unaugmented."""
-        return self._images(np.asarray(positions))[0]
+        """The images at these positions of `filenames`, unaugmented: (n, height, width, channels)
+        uint8."""
+        return np.stack(self._images(np.asarray(positions))[0])
+
+    def leave_out(self, positions):
+        """Take the images at these positions of `filenames` out of this iterator."""
+        kept = np.setdiff1d(np.arange(self.samples), positions)
+        self.cache.keep(kept)
+        self.filenames = [self.filenames[position] for position in kept]
+        self.classes = self.classes[kept]
+        self.samples = self.n = len(kept)
+        self.ready = [0.0] * len(self)
 
     def _images(self, chosen):
-        """Read images: (n, ...) of the generator's dtype, and the positions of those read."""
-        parts = np.array_split(chosen, min(len(chosen), _readers._max_workers))
-        read = [pair for part in _readers.map(self._read_each, parts) for pair in part]
-        images = np.stack([image for image, _ in read]).astype(self.dtype, copy=False)
-        if self.data_format == "channels_first":
-            images = np.ascontiguousarray(np.moveaxis(images, 3, 1))
-        return images, np.array([position for _, position in read])
+        """n of (height, width, channels) uint8, and the positions that they are of."""
+        rows = self.cache.rows(chosen)
+        for index, row in enumerate(rows):
+            if isinstance(row, ImageError):
+                rows[index], chosen[index] = self._stand_in(int(chosen[index]), row)
+        return rows, chosen
 
-    def _read_each(self, positions):
-        return [self._read(int(position)) for position in positions]
-
-    def _read(self, position: int):
-        """The image at `position`, or of the next readable one, and its position."""
-        for step in range(self.samples):
+    def _stand_in(self, position: int, error: ImageError):
+        """The next readable image after one that isn't, and its position."""
+        if error.path not in self.unreadable:
+            self.unreadable[error.path] = error.reason
+            warnings.warn(f"{error}; another image takes its place", stacklevel=1)
+        for step in range(1, self.samples):
             candidate = (position + step) % self.samples
-            path = self._path(candidate)
-            if path in self.unreadable:
-                continue
-            try:
-                image = read_image(
-                    path,
-                    self.target_size,
-                    self.color_mode,
-                    self.interpolation,
-                    self.keep_aspect_ratio,
-                )
-                return image, candidate
-            except ImageError as error:
-                self.unreadable[path] = error.reason
-                warnings.warn(f"{error}; another image takes its place", stacklevel=2)
-        raise ImageError(self._path(position), "unreadable, and so are all the others")
+            if self.path(candidate) not in self.unreadable:
+                (row,) = self.cache.rows(np.array([candidate]))
+                if not isinstance(row, ImageError):
+                    return row, candidate
+        raise ImageError(error.path, f"{error.reason}; and no other image can be read")
 
     def _with_targets(self, images, chosen):
         if self.class_mode is None:
@@ -449,7 +485,8 @@ class DirectoryIterator(_ImagesFromFiles, keras_image.DirectoryIterator):
             listing = folders.scan(directory, classes, follow_links=follow_links)
         if subset is not None:
             share = image_data_generator._validation_split
-            listing = folders.split_by_content(listing, share)[subset]
+            cache = image_data_generator.cache
+            listing = folders.split_by_content(listing, share, cache)[subset]
         self.directory = listing.directory
         self.filenames = [name for names in listing.files.values() for name in names]
         self.samples = len(self.filenames)
@@ -472,7 +509,8 @@ class DataFrameIterator(_ImagesFromFiles, keras_image.DataFrameIterator):
             share = image_data_generator._validation_split
             column = arguments.get("x_col", "filename")
             paths = [os.path.join(directory or "", name) for name in dataframe[column]]
-            dataframe = dataframe[_on_side(paths, subset, share)]
+            positions = folders.content_positions(paths, image_data_generator.cache)
+            dataframe = dataframe[_on_side(positions, subset, share)]
         super().__init__(dataframe, directory, image_data_generator, **arguments)
         self.subset = subset
         self._begin(augmented=subset != "validation")
@@ -495,7 +533,9 @@ class NumpyArrayIterator(_PureBatches, keras_image.NumpyArrayIterator):
         if subset is not None:
             images, *others = x if isinstance(x, tuple | list) else (x,)
             share = image_data_generator._validation_split
-            chosen = _on_side([np.asarray(image).tobytes() for image in images], subset, share)
+            contents = (np.asarray(image).tobytes() for image in images)
+            positions = np.array([folders.content_position(content) for content in contents])
+            chosen = _on_side(positions, subset, share)
             if y is not None and not ignore_class_split:
                 missing = set(np.unique(y)) - set(np.unique(np.asarray(y)[chosen]))
                 if missing:
@@ -503,7 +543,7 @@ class NumpyArrayIterator(_PureBatches, keras_image.NumpyArrayIterator):
                         f"The {subset} subset would lack classes {sorted(missing)}: too few images,"
                         " or pass `ignore_class_split=True`."
                     )
-            x = images[chosen]
+            x = np.asarray(images)[chosen]
             if others:
                 others = others[0] if isinstance(others[0], list) else others
                 x = (x, [np.asarray(other)[chosen] for other in others])
@@ -513,7 +553,7 @@ class NumpyArrayIterator(_PureBatches, keras_image.NumpyArrayIterator):
         self._begin(augmented=subset != "validation")
 
     def _images(self, chosen):
-        return self.x[chosen], chosen
+        return self.image_data_generator._channels_last(self.x[chosen]), chosen
 
     def _with_targets(self, images, chosen):
         if self.x_misc:
@@ -526,9 +566,12 @@ class NumpyArrayIterator(_PureBatches, keras_image.NumpyArrayIterator):
         return tuple(batch) if len(batch) > 1 else images
 
 
-def _on_side(contents, subset: str, validation_split: float) -> np.ndarray:
-    """Which of the contents (paths or bytes) are on the side `subset` of the split: (n,) bool."""
+def _read(path: str, size: tuple[int, int], rule: tuple[str, str, bool]) -> np.ndarray:
+    return read_image(path, size, *rule)
+
+
+def _on_side(positions: np.ndarray, subset: str, validation_split: float) -> np.ndarray:
+    """Which contents, by their positions in [0, 1), are on the side `subset`: (n,) bool."""
     if subset not in ("training", "validation"):
         raise ValueError(f'Invalid subset name: {subset}; expected "training" or "validation".')
-    positions = np.array([folders.content_position(content) for content in contents])
     return (positions < validation_split) == (subset == "validation")

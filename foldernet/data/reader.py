@@ -42,6 +42,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # EXIF orientation -> what undoes it; ImageOps.exif_transpose fails where another tag is damaged
+READER_VERSION = 1  # counted up whenever the same file would give other pixels
 DRAFT_MARGIN = 2  # decode at this many times the target or more: closer to averaging all the pixels
 
 

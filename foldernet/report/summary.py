@@ -40,6 +40,7 @@ def tell_found(
         ("images", f"{sizes_in_words(sizes)}, read as {'x'.join(map(str, model.input_shape[1:]))}"),
         ("network", f"{last}, {terminal.count(model.count_params(), 'parameter')}"),
         ("batches", f"{config.batch_size} images, {terminal.count(steps, 'step')} an epoch"),
+        ("cache", batches["training"].cache.in_words()),
         ("run", f"{run.models} and {run.logs}"),
     ]
     if frozen:

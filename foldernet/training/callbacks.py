@@ -12,26 +12,62 @@ from foldernet.config import Config
 from foldernet.terminal import UserError
 from foldernet.training import runs
 
+NOT_SCORES = ("learning_rate", "seconds", "images_per_second", "waiting")
+MUCH_WAITING = 0.1  # of an epoch's time; beyond it, the user is told what to change
+
+
+class Pace(keras.callbacks.Callback):
+    """Adds to each epoch's logs how fast it was, and how long the network waited for images.
+
+    It comes first among the callbacks, so that CSVLogger and TensorBoard find the numbers:
+    `seconds` since training began, `images_per_second`, and `waiting`, the share of the training
+    time in which a step had ended and the next batch wasn't ready. It also tells the batches which
+    epoch they are of, which Keras's own counting at the start of `fit` leaves open.
+
+    Args:
+        batches: the training iterator.
+    """
+
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
+    def on_train_begin(self, logs=None):
+        self.began = time.perf_counter()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.epoch = epoch
+        self.step_ends = [time.perf_counter()]
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step_ends.append(time.perf_counter())
+
+    def on_epoch_end(self, epoch, logs=None):
+        # The first batch of an epoch is asked for before TensorFlow has traced the step.
+        asked, ready = self.step_ends[1:-1], self.batches.ready[1 : len(self.step_ends) - 1]
+        waited = sum(max(0.0, there - since) for since, there in zip(asked, ready, strict=True))
+        seconds = self.step_ends[-1] - self.step_ends[0]
+        logs["seconds"] = time.perf_counter() - self.began
+        logs["images_per_second"] = self.batches.n / seconds
+        logs["waiting"] = waited / seconds
+
 
 class EpochLines(keras.callbacks.Callback):
     """Keras's progress bar while an epoch runs, and one line once it is over.
 
-    Into a file, only the lines. It also tells the training batches which epoch they are of, which
-    Keras's own counting at the start of `fit` leaves open.
+    Into a file, only the lines.
 
     Args:
-        batches: the training iterator.
         checkpoint: marks the lines of the best epochs so far.
     """
 
-    def __init__(self, batches, checkpoint: "BestModel"):
+    def __init__(self, checkpoint: "BestModel"):
         super().__init__()
-        self.batches, self.checkpoint = batches, checkpoint
+        self.checkpoint = checkpoint
         self.bar = None
+        self.advised = False
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.batches.epoch = epoch
-        self.started = time.perf_counter()
         if sys.stderr.isatty():
             self.bar = keras.utils.Progbar(self.params["steps"])
 
@@ -40,17 +76,23 @@ class EpochLines(keras.callbacks.Callback):
             self.bar.update(batch + 1, list((logs or {}).items()), finalize=False)
 
     def on_epoch_end(self, epoch, logs=None):
-        seconds = time.perf_counter() - self.started
         if self.bar:
             sys.stderr.write("\r\x1b[2K")
         scores = "  ".join(
-            f"{name} {value:.4f}" for name, value in (logs or {}).items() if name != "learning_rate"
+            f"{name} {value:.4f}" for name, value in logs.items() if name not in NOT_SCORES
         )
         epochs = self.params["epochs"]
         best = "  best" if self.checkpoint.best_epoch == epoch else ""
         terminal.status(
-            f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}  {scores}  {seconds:.1f} s{best}"
+            f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}  {scores}"
+            f"  {logs['images_per_second']:,.0f} images/s, {logs['waiting']:.0%} waiting{best}"
         )
+        if logs["waiting"] > MUCH_WAITING and not self.advised:
+            terminal.status(
+                "The network waits for its images. More --workers help if cores are free, and"
+                " --cache disk does if it says off above."
+            )
+            self.advised = True
 
 
 class BestModel(keras.callbacks.ModelCheckpoint):
