@@ -270,7 +270,7 @@ def test_piped_output_is_what_the_user_needs_and_nothing_else(tmp_path, stripes_
     assert "\r" not in done.stderr
     assert "\x1b" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line]
-    expected = ["class", *sorted(STRIPES), "all", "images", "network", "batches", "run"]
+    expected = ["class", *sorted(STRIPES), "all", "images", "network", "batches", "cache", "run"]
     assert [line.split()[0] for line in lines] == [*expected, "epoch", "epoch"]
     first_words = [line.split()[0] for line in done.stdout.splitlines()]
     assert first_words[0] == "best"

@@ -254,7 +254,7 @@ class ImageDataGenerator(keras_image.ImageDataGenerator):
     @staticmethod
     def _working_dtype(dtype):
         """What OpenCV warps `dtype` as."""
-        return np.uint8 if dtype == np.uint8 else np.float32
+        return np.uint8 if np.dtype(dtype) == np.uint8 else np.float32
 
 
 UNCHANGED = {
@@ -350,6 +350,8 @@ class _PureBatches:
 
 class _ImagesFromFiles(_PureBatches):
     """Batches whose images are files: `directory` joined with `filenames`."""
+
+    white_list_formats = folders.IMAGE_ENDINGS
 
     def set_processing_attrs(self, image_data_generator, *arguments, **keywords):
         super().set_processing_attrs(image_data_generator, *arguments, **keywords)
@@ -508,6 +510,9 @@ class DataFrameIterator(_ImagesFromFiles, keras_image.DataFrameIterator):
         if subset is not None:
             share = image_data_generator._validation_split
             column = arguments.get("x_col", "filename")
+            if arguments.get("class_mode", "categorical") in ("binary", "categorical", "sparse"):
+                labels, classes = arguments.get("y_col", "class"), arguments.get("classes")
+                _, arguments["classes"] = self._filter_classes(dataframe, labels, classes)
             paths = [os.path.join(directory or "", name) for name in dataframe[column]]
             positions = folders.content_positions(paths, image_data_generator.cache)
             dataframe = dataframe[_on_side(positions, subset, share)]
