@@ -14,7 +14,7 @@ from foldernet.terminal import UserError
 # Fewer pixels a side than this in the window leave too few equations to be worth solving.
 SMALLEST_WINDOW = 32
 # Strengths of the prior tried, as shares of the images' mean power; then between the best two.
-STRENGTHS = 10.0 ** np.arange(-9, 2)
+STRENGTHS = (0.0, *10.0 ** np.arange(-9, 2))
 REFINEMENT = 10.0 ** np.array([-2 / 3, -1 / 3, 1 / 3, 2 / 3])
 
 
@@ -29,7 +29,7 @@ class KernelEstimate:
     iterations: int
 
 
-def estimate_kernel(pairs, kernel_size, held_out=None, zero_padded=True):
+def estimate_kernel(pairs, kernel_size, held_out=None, zero_padded=True, strengths=STRENGTHS):
     """Estimates the kernel that turns sharp images into blurred ones, by linear regression.
 
     The regression's own normal equations aren't Toeplitz, because the frame cuts off the blurred
@@ -46,6 +46,8 @@ def estimate_kernel(pairs, kernel_size, held_out=None, zero_padded=True):
         zero_padded: whether the sharp images are zero outside their frame, as here in all made
             pairs. False for a camera's pairs, where nobody knows what was outside; it costs
             another half filter of pixels on each side.
+        strengths: of the prior to try on `held_out`, as shares of the images' mean power; the best
+            is then refined.
 
     Returns:
         A `KernelEstimate`. Look at `converged`.
@@ -78,7 +80,7 @@ def estimate_kernel(pairs, kernel_size, held_out=None, zero_padded=True):
         mse = np.mean((blur(sharp, kernel) - blurred)[inside] ** 2)
         return KernelEstimate(float(strength), float(mse), kernel, *solver)
 
-    tried = [attempt(share * power) for share in (0.0, *STRENGTHS)]
+    tried = [attempt(share * power) for share in strengths]
     best = min(tried, key=lambda estimate: estimate.holdout_mse)
     tried = [best, *(attempt(best.strength * factor) for factor in REFINEMENT if best.strength)]
     return min(tried, key=lambda estimate: estimate.holdout_mse)
