@@ -258,7 +258,8 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class PredictConfig:
-    """Name what is on pictures, with the newest classifier that was trained, or another."""
+    """Name what is on pictures, with the newest classifier that was trained, or another; or blur
+    them, with a --run of the blur mode."""
 
     paths: tuple[str, ...] = knob(
         (),

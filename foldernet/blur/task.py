@@ -231,7 +231,7 @@ def filter_callbacks(
 
 
 class KernelGrowth(keras.callbacks.Callback):
-    """Draws the filter after each epoch, and adds `kernel_error` to the logs.
+    """Adds `kernel_error` to each epoch's logs, and draws the filters of all epochs in the end.
 
     Args:
         true: the kernel sought, for its relative L2 error; None leaves that out.
@@ -240,13 +240,20 @@ class KernelGrowth(keras.callbacks.Callback):
 
     def __init__(self, true: np.ndarray | None, log: FigureLog):
         super().__init__()
-        self.true, self.log, self.grown = true, log, []
+        self.true, self.log = true, log
+        self.grown, self.errors = [], []
 
     def on_epoch_end(self, epoch, logs=None):
-        self.grown.append(learnt_kernel(self.model))
+        kernel = learnt_kernel(self.model)
         if self.true is not None:
-            logs["kernel_error"] = scores.relative_l2(self.grown[-1], self.true)
-        self.log.show("kernel_growth", figures.growth(self.grown), step=epoch)
+            logs["kernel_error"] = scores.relative_l2(kernel, self.true)
+        if np.isfinite(kernel).all():
+            self.grown.append(kernel)
+            self.errors += [logs["kernel_error"]] if self.true is not None else []
+
+    def on_train_end(self, logs=None):
+        if self.grown:
+            self.log.show("kernel_growth", figures.growth(self.grown, self.errors))
 
 
 def learnt_kernel(model: keras.Model) -> np.ndarray:

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from foldernet import terminal
 from foldernet.blur import spectrum
 from foldernet.blur.kernels import centered
 from foldernet.blur.scores import mtf_profile
@@ -130,7 +131,14 @@ def mtf(kernels: dict[str, np.ndarray], power: np.ndarray, limit: float, sentenc
     below.set_xlabel("cycles/pixel")
     below.set_xlim(0, 0.5)
     for axis in (above, below):
-        axis.axvspan(0, min(limit, 0.5), color=BAND_COLOR, label="identifiable", zorder=0)
+        axis.axvspan(
+            0,
+            min(limit, 0.5),
+            facecolor=BAND_COLOR,
+            edgecolor="0.7",
+            label="identifiable",
+            zorder=0,
+        )
         _plain(axis)
     above.legend(frameon=False, loc="upper right")
     return figure
@@ -157,20 +165,22 @@ def residual(sharp: np.ndarray, blurred: np.ndarray, predicted: np.ndarray) -> F
     return figure
 
 
-def growth(kernels: list[np.ndarray]) -> Figure:
+def growth(kernels: list[np.ndarray], errors: list[float]) -> Figure:
     """The filter after each epoch, on one scale.
 
     Args:
         kernels: float (size, size), one for each epoch so far.
+        errors: relative L2 error of each; empty where the true kernel isn't known.
     """
     epochs = np.unique(np.linspace(0, len(kernels) - 1, SHOWN_EPOCHS).astype(int))
     peak = max(np.abs(kernels[epoch]).max() for epoch in epochs) or 1.0
-    figure = Figure((1.7 * max(len(epochs), 3), 2.3), layout="constrained")
-    figure.suptitle("The filter, epoch by epoch", fontsize=11)
+    figure = Figure((1.7 * max(len(epochs), 3), 2.6), layout="constrained")
+    figure.suptitle("The filter as it grows", fontsize=11)
     axes = figure.subplots(1, len(epochs), squeeze=False)[0]
     for axis, epoch in zip(axes, epochs, strict=True):
         axis.imshow(kernels[epoch], cmap="RdBu_r", vmin=-peak, vmax=peak)
-        axis.set_title(f"{epoch + 1}", fontsize=9)
+        error = f"\nerror {terminal.number(errors[epoch])}" if errors else ""
+        axis.set_title(f"epoch {epoch + 1}{error}", fontsize=9)
         axis.set_axis_off()
     return figure
 
