@@ -32,7 +32,9 @@ def main(arguments: list[str] | None = None) -> None:
         summary.tell_loaded(weights.load_by_name(model, config.weights), config.weights)
     frozen = weights.freeze(model, config.freeze)
     optimizer, schedule = optimizers.optimizer(config, len(batches["training"]))
-    model.compile(optimizer, task.loss(config), metrics=task.metrics(config))
+    model.compile(
+        optimizer, task.loss(config), metrics=task.metrics(config), **optimizers.execution()
+    )
 
     run = runs.create(config, dataset)
     summary.tell_found(config, dataset, sizes, model, frozen, batches, run)
