@@ -162,7 +162,9 @@ def fit(folder: str, source: str) -> dict:
     batches = task.batches(config, dataset)["training"]
     model = task.model(config, dataset)
     optimizer, _ = optimizers.optimizer(config, len(batches))
-    model.compile(optimizer, task.loss(config), metrics=task.metrics(config))
+    model.compile(
+        optimizer, task.loss(config), metrics=task.metrics(config), **optimizers.execution()
+    )
     ends = []
     clock = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())

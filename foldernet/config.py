@@ -187,7 +187,11 @@ class Config:
         choices=("auto", "memory", "disk", "off"),
     )
     workers: int = knob(
-        2, "threads that prepare batches; they change speed, never results", at_least=0
+        1,
+        "batches prepared at a time; each uses all cores already, so that more are seldom faster;"
+        " never changes results",
+        at_least=0,
+        by_mode={"blur": 2},
     )
 
     epochs: int = knob(25, "passes over the training images", at_least=1, by_mode={"blur": 6})

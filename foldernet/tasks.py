@@ -146,8 +146,8 @@ def _draw(dataset, batches, labels, probabilities, model, log) -> None:
 def class_compile(config: Config, dataset: Dataset, steps_per_epoch: int):
     """Arguments of `compile`, and the callbacks that change the learning rate."""
     optimizer, schedule = optimizers.optimizer(config, steps_per_epoch)
-    loss = classification_loss(config)
-    return {"optimizer": optimizer, "loss": loss, "metrics": ["accuracy"]}, schedule
+    arguments = {"loss": classification_loss(config), "metrics": ["accuracy"]}
+    return {"optimizer": optimizer, **arguments, **optimizers.execution()}, schedule
 
 
 def classification_loss(config: Config) -> keras.losses.Loss:

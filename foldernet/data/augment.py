@@ -11,6 +11,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from foldernet.data import THREADS, threads
+
+# Images are small and many: whole ones are shared out to our threads, and OpenCV's own, which would
+# share out the rows of each, only get in their way (135,000 against 85,000 images/s on two cores).
+cv2.setNumThreads(1)
+
 BORDERS = {
     "nearest": cv2.BORDER_REPLICATE,
     "reflect": cv2.BORDER_REFLECT,
@@ -100,6 +106,7 @@ def matrices(transform: dict, shape: tuple[int, int]) -> np.ndarray:
 def apply(
     images: Sequence[np.ndarray],
     transform: dict,
+    dtype: type,
     fill_mode: str,
     fill_value: float,
     interpolation: int,
@@ -107,31 +114,45 @@ def apply(
     """Transform a batch, into one array.
 
     Args:
-        images: n of (height, width, channels), all uint8 or all float32, in 0..255; left alone.
+        images: n of (height, width, channels) in 0..255; left alone.
         transform: as `draw` returns it.
+        dtype: np.uint8 or np.float32, in which the images are warped.
         fill_mode: what lies beyond the border, one of `BORDERS`.
         fill_value: for "constant".
         interpolation: OpenCV's, such as cv2.INTER_LINEAR.
 
     Returns:
-        (n, height, width, channels), of the same dtype.
+        (n, height, width, channels) of that dtype.
     """
     height, width, channels = images[0].shape
-    out = np.empty((len(images), height, width, channels), images[0].dtype)
-    maps = matrices(transform, (height, width))
-    border = BORDERS[fill_mode]
+    out = np.empty((len(images), height, width, channels), dtype)
     flags = interpolation | cv2.WARP_INVERSE_MAP
     fill = (fill_value,) * CHANNELS_AT_ONCE
+    arguments = (width, height), flags, BORDERS[fill_mode], fill
+    maps = matrices(transform, (height, width))
+    share = -(-len(images) // THREADS)
+    parts = [slice(start, start + share) for start in range(0, len(images), share)]
+    for _ in threads.map(
+        lambda part: _warp(images[part], maps[part], out[part], *arguments), parts
+    ):
+        pass
+    return _intensities(out, transform["channel_shift_intensity"], transform["brightness"])
+
+
+def _warp(images, maps, out, size, flags, border, fill) -> None:
+    """Warp each image by its own map, into `out`."""
+    channels = out.shape[3]
+    if channels <= CHANNELS_AT_ONCE:
+        for image, affine, warped in zip(images, maps, out, strict=True):
+            pixels = image.astype(out.dtype, copy=False)
+            cv2.warpAffine(pixels, affine, size, warped, flags, border, fill)
+        return
     for first in range(0, channels, CHANNELS_AT_ONCE):
         part = slice(first, first + CHANNELS_AT_ONCE)
-        for image, affine, warped in zip(images, maps, out, strict=True):
-            if channels <= CHANNELS_AT_ONCE:
-                cv2.warpAffine(image, affine, (width, height), warped, flags, border, fill)
-            else:
-                pixels = np.ascontiguousarray(image[..., part])
-                pixels = cv2.warpAffine(pixels, affine, (width, height), None, flags, border, fill)
-                warped[..., part] = pixels.reshape(warped[..., part].shape)
-    return _intensities(out, transform["channel_shift_intensity"], transform["brightness"])
+        some = [np.ascontiguousarray(image[..., part]) for image in images]
+        warped = np.empty(out[..., part].shape, out.dtype)
+        _warp(some, maps, warped, size, flags, border, fill)
+        out[..., part] = warped
 
 
 def _intensities(images, channel_shift, brightness) -> np.ndarray:

@@ -89,7 +89,23 @@ def find(root: Path | None, validation_split: float = 0.2, cache: str = "auto") 
         raise UserError(f"There is no folder '{root}'. Name one that holds {EXPECTED}.")
     if not root.is_dir():
         raise UserError(f"'{root}' is a file. Name the folder that holds {EXPECTED}.")
+    try:
+        return _found(root, validation_split, cache)
+    except OSError as error:
+        raise UserError(
+            f"'{error.filename}' can't be listed ({error.strerror}). Make it readable, or name"
+            " another folder."
+        ) from error
+
+
+def _found(root: Path, validation_split: float, cache: str) -> Dataset:
     folders = {split: _split_folder(root, split, names) for split, names in SPLIT_NAMES.items()}
+    alone = [path.name for path in (folders["validation"], folders["test"]) if path]
+    if alone and not folders["training"]:
+        raise UserError(
+            f"'{root}' has {terminal.listed(alone)}/ but no train/. Move the class folders to"
+            f" train/ ({EXPECTED}), or that folder elsewhere."
+        )
     training = scan(folders["training"] or root)
     _check_training(root, folders["training"], training)
     training = Listing(training.directory, {k: v for k, v in training.files.items() if v})
@@ -97,7 +113,7 @@ def find(root: Path | None, validation_split: float = 0.2, cache: str = "auto") 
     if not (folders["training"] and folders["validation"]):
         splits = split_by_content(training, validation_split, cache)
     for split in ("validation", "test"):
-        if folders["training"] and folders[split]:
+        if folders[split]:
             splits[split] = _with_classes_of(training, scan(folders[split]), split)
     _check_validation(splits["validation"])
     return Dataset(root, tuple(training.files), splits)
@@ -277,7 +293,9 @@ def image_paths(names: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def _split_folder(root: Path, split: str, names: tuple[str, ...]) -> Path | None:
-    found = [root / name for name in names if (root / name).is_dir()]
+    found = [
+        path for path in sorted(root.iterdir()) if path.name.lower() in names and path.is_dir()
+    ]
     if len(found) > 1:
         raise UserError(
             f"'{root}' has {terminal.listed(path.name for path in found)}, and only one of them can"

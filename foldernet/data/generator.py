@@ -199,8 +199,8 @@ class ImageDataGenerator(keras_image.ImageDataGenerator):
             for name, value in (UNCHANGED | transform_parameters).items()
         }
         x = np.asarray(x)
-        working = self._channels_last(x[None]).astype(self._working_dtype(x.dtype))
-        return self._in_data_format(self._warped(working, drawn))[0].astype(x.dtype, copy=False)
+        warped = self._warped(self._channels_last(x[None]), drawn, x.dtype)
+        return self._in_data_format(warped)[0].astype(x.dtype, copy=False)
 
     def transform_batch(self, images, random):
         """Augment a batch, and standardize it.
@@ -216,9 +216,7 @@ class ImageDataGenerator(keras_image.ImageDataGenerator):
             batch = np.stack(images)
         else:
             drawn = augment.draw(self, len(images), images[0].shape[:2], random)
-            if self._working_dtype(self.dtype) != images[0].dtype:
-                images = np.stack(images).astype(self._working_dtype(self.dtype))
-            batch = self._warped(images, drawn)
+            batch = self._warped(images, drawn, self.dtype)
         batch = self._in_data_format(batch).astype(self.dtype, copy=False)
         if self.preprocessing_function or self.samplewise_center:
             return np.stack([self.standardize(image) for image in batch]).astype(self.dtype)
@@ -238,9 +236,11 @@ class ImageDataGenerator(keras_image.ImageDataGenerator):
             or self.brightness_range is not None
         )
 
-    def _warped(self, images, drawn):
+    def _warped(self, images, drawn, dtype):
+        """Images transformed as drawn: in 8 bits if `dtype` is, else in floating point."""
+        working = np.uint8 if np.dtype(dtype) == np.uint8 else np.float32
         interpolation = INTERPOLATION_ORDERS.get(self.interpolation_order, cv2.INTER_CUBIC)
-        return augment.apply(images, drawn, self.fill_mode, self.cval, interpolation)
+        return augment.apply(images, drawn, working, self.fill_mode, self.cval, interpolation)
 
     def _channels_last(self, batch):
         """From `data_format` to what OpenCV takes."""
@@ -250,11 +250,6 @@ class ImageDataGenerator(keras_image.ImageDataGenerator):
         if self.data_format == "channels_last":
             return batch
         return np.ascontiguousarray(np.moveaxis(batch, 3, 1))
-
-    @staticmethod
-    def _working_dtype(dtype):
-        """What OpenCV warps `dtype` as."""
-        return np.uint8 if np.dtype(dtype) == np.uint8 else np.float32
 
 
 UNCHANGED = {
@@ -404,7 +399,7 @@ class _ImagesFromFiles(_PureBatches):
 
     def _images(self, chosen):
         """n of (height, width, channels) uint8, and the positions that they are of."""
-        rows = self.cache.rows(chosen)
+        rows, chosen = self.cache.rows(chosen), chosen.copy()
         for index, row in enumerate(rows):
             if isinstance(row, ImageError):
                 rows[index], chosen[index] = self._stand_in(int(chosen[index]), row)

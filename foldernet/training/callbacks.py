@@ -21,8 +21,9 @@ class Pace(keras.callbacks.Callback):
 
     It comes first among the callbacks, so that CSVLogger and TensorBoard find the numbers:
     `seconds` since training began, `images_per_second`, and `waiting`, the share of the training
-    time in which a step had ended and the next batch wasn't ready. It also tells the batches which
-    epoch they are of, which Keras's own counting at the start of `fit` leaves open.
+    time in which the network had nothing to do. That is measured where it can be seen: when a call
+    of several steps has ended and the next one's first batch isn't ready. It stands for the others.
+    It also tells the batches which epoch they are of, which Keras's own counting leaves open.
 
     Args:
         batches: the training iterator.
@@ -37,19 +38,21 @@ class Pace(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.batches.epoch = epoch
-        self.step_ends = [time.perf_counter()]
+        self.started = time.perf_counter()
+        self.calls = {}  # the batch that comes next -> when the network was free for it
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step_ends.append(time.perf_counter())
+        self.calls[batch + 1] = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        # The first batch of an epoch is asked for before TensorFlow has traced the step.
-        asked, ready = self.step_ends[1:-1], self.batches.ready[1 : len(self.step_ends) - 1]
-        waited = sum(max(0.0, there - since) for since, there in zip(asked, ready, strict=True))
-        seconds = self.step_ends[-1] - self.step_ends[0]
+        _, ended = self.calls.popitem()
+        waited = sum(
+            max(0.0, self.batches.ready[batch] - since) for batch, since in self.calls.items()
+        )
+        seconds = ended - self.started
         logs["seconds"] = time.perf_counter() - self.began
         logs["images_per_second"] = self.batches.n / seconds
-        logs["waiting"] = waited / seconds
+        logs["waiting"] = min(1.0, waited * self.model.steps_per_execution / seconds)
 
 
 class EpochLines(keras.callbacks.Callback):
@@ -91,8 +94,8 @@ class EpochLines(keras.callbacks.Callback):
         )
         if logs["waiting"] > MUCH_WAITING and not self.advised:
             terminal.status(
-                "The network waits for its images. More --workers help if cores are free, and"
-                " --cache disk does if it says off above."
+                "The network waits for its images: leave out --cache off, try --workers 2, or take"
+                " a smaller --image-size."
             )
             self.advised = True
 

@@ -32,6 +32,16 @@ def optimizer(
     return chosen, callbacks
 
 
+def execution() -> dict:
+    """How steps are run, as arguments for `compile`: what was fastest (see docs/performance.md).
+
+    On a CPU, several steps in one call save time, and compiling with XLA costs three seconds that
+    short runs don't earn back. On a GPU, Keras decides about XLA.
+    """
+    graphics = bool(keras.distribution.list_devices("gpu"))
+    return {"steps_per_execution": 8, "jit_compile": "auto" if graphics else False}
+
+
 def _learning_rate(config: Config, steps_per_epoch: int):
     steps = steps_per_epoch * config.epochs
     rate = config.learning_rate

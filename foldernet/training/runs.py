@@ -86,13 +86,15 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def save_model(model, path: Path, metadata: dict) -> None:
-    """Save a `keras.Model` whole, with `metadata` as a member of its own in the archive.
+    """Save a functional `keras.Model` whole, with `metadata` as a member of its own in the archive.
 
-    Keras ignores the member, so that `keras.saving.load_model` opens the file without our code.
+    Keras ignores the member, so that `keras.saving.load_model` opens the file without our code. The
+    optimizer's state, twice the size of the weights, stays out.
     """
+    import keras  # who asks for --help, or names a wrong run, needn't wait for it
 
     def write(temporary: Path) -> None:
-        model.save(temporary)
+        keras.Model(model.inputs, model.outputs, name=model.name).save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(METADATA, json.dumps(metadata, ensure_ascii=False))
 

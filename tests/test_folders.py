@@ -1,0 +1,622 @@
+"""The promises of the folder scan: what is found, of which class, on which side, or why not."""
+
+import itertools
+import os
+import shutil
+import unicodedata
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from foldernet.data import folders
+from foldernet.data.folders import find, image_paths, scan, split_by_content, unpacked
+from foldernet.terminal import UserError
+
+
+def add(path, number=None):
+    """Write a small image, of content `number` or one that follows from its name and folders."""
+    if number is None:
+        number = zlib.crc32("/".join(path.parts[-3:]).encode()) % 2**24
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (3, 2), (number // 65536, number // 256 % 256, number % 256)).save(path)
+    return path
+
+
+def add_classes(root, classes=("cat", "dog"), count=2):
+    """Write `count` images for each class, and return `root`."""
+    for label in classes:
+        for number in range(count):
+            add(root / label / f"{number}.png")
+    return root
+
+
+def many(root):
+    """Two classes of 150 images of known content: enough for shares."""
+    for number in range(300):
+        add(root / ("cat", "dog")[number % 2] / f"{number}.png", 1000 + number)
+    return root
+
+
+def sides(root, validation_split=0.2):
+    """Path relative to `root` -> split."""
+    return {
+        os.path.relpath(path, root): split
+        for split, listing in find(root, validation_split).splits.items()
+        for path in listing.paths
+    }
+
+
+def link(path, target):
+    try:
+        path.symlink_to(target)
+    except OSError:
+        pytest.skip("no symbolic links here")
+
+
+@pytest.fixture
+def root(tmp_path):
+    """An empty folder for data, apart from whatever else a test leaves behind."""
+    (tmp_path / "root").mkdir()
+    return tmp_path / "root"
+
+
+# Layouts
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_validation_folder_by_each_of_its_names(root, name):
+    add_classes(root / "train", count=3)
+    add_classes(root / name, count=1)
+    dataset = find(root)
+    assert dataset.classes == ("cat", "dog")
+    assert {split: len(listing) for split, listing in dataset.splits.items()} == {
+        "training": 6,
+        "validation": 2,
+    }
+    assert dataset.splits["validation"].directory == str(root / name)
+    assert dataset.splits["training"].files["dog"] == [f"dog{os.sep}{n}.png" for n in range(3)]
+
+
+def test_test_folder_is_a_third_split(root):
+    for split in ("train", "val", "test"):
+        add_classes(root / split)
+    dataset = find(root)
+    assert list(dataset.splits) == ["training", "validation", "test"]
+    assert dataset.splits["test"].directory == str(root / "test")
+    assert {tuple(listing.files) for listing in dataset.splits.values()} == {("cat", "dog")}
+
+
+def test_train_folder_alone_is_split_and_test_kept_apart(root):
+    many(root / "train")
+    add_classes(root / "test")
+    dataset = find(root)
+    assert len(dataset.splits["training"]) + len(dataset.splits["validation"]) == 300
+    assert len(dataset.splits["validation"]) > 0
+    assert len(dataset.splits["test"]) == 4
+
+
+def test_classes_are_sorted_and_their_files_too(root):
+    add_classes(root / "train", ("dog", "ant", "cat"), count=12)
+    add_classes(root / "val", ("cat", "dog", "ant"))
+    dataset = find(root)
+    assert dataset.classes == ("ant", "cat", "dog")
+    for listing in dataset.splits.values():
+        assert list(listing.files) == ["ant", "cat", "dog"]
+        assert all(names == sorted(names) for names in listing.files.values())
+
+
+def test_tilde_is_the_home_folder(root, monkeypatch):
+    monkeypatch.setenv("HOME", str(root))
+    monkeypatch.setenv("USERPROFILE", str(root))
+    many(root / "pets")
+    assert find(Path("~/pets")).classes == ("cat", "dog")
+
+
+# The split
+
+
+def test_class_folders_alone_are_split_about_as_asked(root):
+    many(root)
+    for share in (0.2, 0.5):
+        validation = find(root, share).splits["validation"]
+        for names in validation.files.values():
+            assert len(names) == pytest.approx(150 * share, abs=20)
+
+
+def test_every_image_is_on_exactly_one_side(root):
+    many(root)
+    training, validation = find(root).splits.values()
+    assert not set(training.paths) & set(validation.paths)
+    assert sorted(training.paths + validation.paths) == sorted(map(str, root.glob("*/*.png")))
+
+
+def test_adding_images_never_moves_one_between_splits(root):
+    before = sides(many(root))
+    for label in ("ape", "cat", "cow", "dog"):
+        for number in range(100):
+            add(root / label / f"added {number}.png")
+    after = sides(root)
+    assert len(after) == 700
+    assert {path: after[path] for path in before} == before
+
+
+def test_removing_images_never_moves_one_between_splits(root):
+    before = sides(many(root))
+    for number in range(0, 300, 3):
+        next(root.glob(f"*/{number}.png")).unlink()
+    after = sides(root)
+    assert after == {path: before[path] for path in after}
+    assert len(after) == 200
+
+
+def test_renaming_images_never_moves_one_between_splits(root):
+    before = sides(many(root / "pets"))
+    renamed = {}
+    for path in before:
+        target = Path("deep", f"renamed {Path(path).stem}.PNG")
+        renamed[str(Path(path).parent / target)] = before[path]
+        (root / "pets" / path).parent.joinpath("deep").mkdir(exist_ok=True)
+        (root / "pets" / path).rename((root / "pets" / path).parent / target)
+    (root / "pets").rename(root / "elsewhere")
+    assert sides(root / "elsewhere") == renamed
+
+
+def test_exact_copies_are_on_one_side_even_in_other_classes(root):
+    many(root)
+    for path in list(root.glob("cat/*.png")):
+        shutil.copy(path, path.with_name(f"copy of {path.name}"))
+        shutil.copy(path, root / "dog" / f"cat {path.name}")
+    found = sides(root)
+    for path in (path for path in found if path.startswith("cat")):
+        name = Path(path).name.removeprefix("copy of ")
+        copies = (f"cat/{name}", f"cat/copy of {name}", f"dog/cat {name}")
+        assert len({found[str(Path(copy))] for copy in copies}) == 1
+    assert set(found.values()) == {"training", "validation"}
+
+
+def test_larger_validation_split_only_moves_images_to_validation(root):
+    many(root)
+    small, large = sides(root, 0.2), sides(root, 0.4)
+    moved = {(small[path], large[path]) for path in small if small[path] != large[path]}
+    assert moved == {("training", "validation")}
+
+
+def test_class_that_gets_no_validation_image_is_named(root, capsys):
+    many(root)
+    for number in itertools.count():
+        only = add(root / "rare" / f"{number}.png", number)
+        if folders.content_position(only.read_bytes()) > 0.2:
+            break
+        only.unlink()
+    dataset = find(root)
+    assert dataset.splits["validation"].files["rare"] == []
+    assert "no validation images of class rare" in capsys.readouterr().err
+
+
+def test_no_validation_image_at_all_is_an_error(root):
+    many(root)
+    with pytest.raises(UserError, match=r"left for validation.*raise --validation-split"):
+        find(root, 1e-9)
+
+
+# Names, links, and what is not an image
+
+
+def test_nested_folders_belong_to_their_class(root):
+    add_classes(root)
+    add(root / "cat" / "tabby" / "young" / "a.png")
+    add(root / "cat" / "siamese" / "b.png")
+    names = scan(root).files["cat"]
+    assert names == [
+        os.path.join("cat", *parts)
+        for parts in (("0.png",), ("1.png",), ("siamese", "b.png"), ("tabby", "young", "a.png"))
+    ]
+
+
+def test_spaces_and_unicode_in_names(root):
+    classes = ("black cat", "Ünïcödé 猫", "🐶 [dog] *")
+    add_classes(root / "train", classes)
+    add_classes(root / "val", classes)
+    dataset = find(root)
+    composed = {unicodedata.normalize("NFC", label) for label in classes}
+    assert set(dataset.classes) == composed
+    assert all(os.path.exists(path) for split in dataset.splits.values() for path in split.paths)
+
+
+def test_composed_and_decomposed_folder_names_are_one_class(root):
+    composed = unicodedata.normalize("NFC", "épagneul")
+    decomposed = unicodedata.normalize("NFD", "épagneul")
+    assert composed != decomposed
+    add_classes(root / "train", (composed, "cat"))
+    add_classes(root / "val", (decomposed, "cat"))
+    dataset = find(root)
+    assert dataset.classes == ("cat", composed)
+    assert len(dataset.splits["validation"].files[composed]) == 2
+    assert all(os.path.exists(path) for path in dataset.splits["validation"].paths)
+
+
+def test_composed_and_decomposed_folders_side_by_side_are_joined(root):
+    composed, decomposed = (unicodedata.normalize(form, "épagneul") for form in ("NFC", "NFD"))
+    add_classes(root, (composed, decomposed, "cat"))
+    if len(list(root.iterdir())) == 2:
+        pytest.skip("this file system takes the two for one")
+    assert {label: len(names) for label, names in scan(root).files.items()} == {
+        "cat": 2,
+        composed: 4,
+    }
+
+
+def test_class_order_does_not_depend_on_how_the_file_system_spells_names(root):
+    composed = unicodedata.normalize("NFC", "épagneul")
+    for form in ("NFC", "NFD"):
+        add_classes(root / form, (unicodedata.normalize(form, composed), "cat", "wolf"))
+        assert list(scan(root / form).files) == ["cat", "wolf", composed]
+
+
+def test_endings_in_upper_case(root):
+    for name in ("a.PNG", "b.Png", "c.png"):
+        add(root / "cat" / name)
+    assert len(scan(root)) == 3
+
+
+def test_every_ending_is_listed_and_no_other(root):
+    for ending in (*folders.IMAGE_ENDINGS, ".txt", ".xml", ".db", ".jpg.part", ""):
+        (root / "cat").mkdir(exist_ok=True)
+        (root / "cat" / f"image{ending}").touch()
+    found = {os.path.splitext(name)[1] for name in scan(root).files["cat"]}
+    assert found == {
+        ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".mpo"
+    }  # fmt: skip
+
+
+def test_hidden_files_and_folders_are_passed_over(root):
+    add_classes(root)
+    add(root / "cat" / ".hidden.png")
+    add(root / "cat" / "._0.png")
+    add(root / "cat" / ".thumbnails" / "a.png")
+    add(root / ".cache" / "a.png")
+    assert {label: len(names) for label, names in scan(root).files.items()} == {
+        "cat": 2,
+        "dog": 2,
+    }
+
+
+def test_macosx_folders_are_passed_over(root):
+    add_classes(root)
+    add(root / "__MACOSX" / "cat" / "a.png")
+    add(root / "cat" / "__MACOSX" / "a.png")
+    assert {label: len(names) for label, names in scan(root).files.items()} == {
+        "cat": 2,
+        "dog": 2,
+    }
+
+
+def test_files_beside_the_class_folders_are_no_class(root):
+    many(root)
+    (root / "labels.csv").write_text("name,class")
+    add(root / "overview.png")
+    assert find(root).classes == ("cat", "dog")
+
+
+def test_linked_folders_and_files_are_followed(root):
+    add_classes(root / "elsewhere", ("wolf",), count=3)
+    add(root / "elsewhere" / "one.png")
+    add_classes(root / "data")
+    link(root / "data" / "wolf", root / "elsewhere" / "wolf")
+    link(root / "data" / "dog" / "wild", root / "elsewhere" / "wolf")
+    link(root / "data" / "cat" / "linked.png", root / "elsewhere" / "one.png")
+    found = scan(root / "data").files
+    assert {label: len(names) for label, names in found.items()} == {"cat": 3, "dog": 5, "wolf": 3}
+    apart = scan(root / "data", follow_links=False).files
+    assert len(apart["dog"]) == 2
+
+
+def test_linked_data_set_is_followed(root):
+    many(root / "real")
+    link(root / "linked", root / "real")
+    assert find(root / "linked").classes == ("cat", "dog")
+
+
+def test_link_that_loops_neither_hangs_nor_repeats_an_image(root):
+    add_classes(root)
+    add(root / "cat" / "tabby" / "a.png")
+    link(root / "cat" / "tabby" / "again", root / "cat")
+    link(root / "cat" / "itself", root / "cat" / "itself")
+    link(root / "cat" / "itself.png", root / "cat" / "itself.png")
+    link(root / "round", root / "round")
+    assert {label: len(names) for label, names in scan(root).files.items()} == {
+        "cat": 3,
+        "dog": 2,
+    }
+
+
+@pytest.mark.parametrize("target", ["pets", "pets/train"])
+def test_link_to_a_folder_above_does_not_give_a_class_the_images_of_others(root, target):
+    add_classes(root / "pets" / "train")
+    link(root / "pets" / "train" / "cat" / "above", root / target)
+    found = scan(root / "pets" / "train").files
+    assert {label: len(names) for label, names in found.items()} == {"cat": 2, "dog": 2}
+
+
+def test_broken_links_are_passed_over(root):
+    add_classes(root)
+    link(root / "cat" / "gone.png", root / "nowhere.png")
+    link(root / "cat" / "gone", root / "nowhere")
+    link(root / "gone", root / "nowhere")
+    assert list(scan(root).files) == ["cat", "dog"]
+    assert len(scan(root)) == 4
+
+
+def test_folder_that_ends_like_an_image_is_a_folder(root):
+    add_classes(root)
+    add(root / "cat" / "album.jpg" / "a.png")
+    assert os.path.join("cat", "album.jpg", "a.png") in scan(root).files["cat"]
+    assert len(scan(root)) == 5
+
+
+def test_named_classes_are_listed_in_the_order_given(root):
+    add_classes(root, ("ant", "cat", "dog"))
+    assert list(scan(root, ["dog", "ant"]).files) == ["dog", "ant"]
+
+
+def test_listing_without_some_images_keeps_its_classes(root):
+    listing = scan(add_classes(root))
+    rest = listing.without({str(root / "cat" / "0.png"), str(root / "cat" / "1.png")})
+    assert list(rest.files) == ["cat", "dog"]
+    assert rest.files["cat"] == []
+    assert rest.paths == [str(root / "dog" / "0.png"), str(root / "dog" / "1.png")]
+    assert len(listing) == 4
+
+
+# Mistakes
+
+
+def test_empty_class_is_left_out_with_a_warning_that_names_it(root, capsys):
+    many(root)
+    (root / "unicorn").mkdir()
+    (root / "yeti").mkdir()
+    (root / "yeti" / "notes.txt").touch()
+    assert find(root).classes == ("cat", "dog")
+    assert "warning: no images in class unicorn, yeti; left out" in capsys.readouterr().err
+
+
+def test_complete_data_set_is_found_without_a_word(root, capsys):
+    add_classes(root / "train")
+    add_classes(root / "val")
+    find(root)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_one_class_only_is_an_error_that_names_it(root):
+    add_classes(root, ("cat",))
+    with pytest.raises(UserError, match=r"one class only, 'cat', .* at least two"):
+        find(root)
+
+
+def test_folder_one_level_too_high_is_told_the_one_below(root):
+    add_classes(root / "pets")
+    with pytest.raises(UserError, match=r"Perhaps you meant '.*pets'"):
+        find(root)
+
+
+def test_no_images_is_an_error_that_tells_what_is_there(root):
+    (root / "cat").mkdir()
+    for name in ("a.txt", "b.txt", "c.heic"):
+        (root / "cat" / name).touch()
+    with pytest.raises(UserError, match=r"No images in '.*' \(but files: 2 \.txt, 1 \.heic\)"):
+        find(root)
+
+
+def test_empty_folder_is_an_error_that_tells_what_was_expected(root):
+    with pytest.raises(UserError, match=r"No images in '.*'\. Expected <class>/\*\.jpg or train/"):
+        find(root)
+
+
+def test_images_without_class_folders_are_an_error_with_the_mend(root):
+    add(root / "a.png")
+    add(root / "b.PNG")
+    with pytest.raises(UserError, match="holds 2 images but no class folders"):
+        find(root)
+
+
+def test_file_instead_of_a_folder_is_an_error(root):
+    with pytest.raises(UserError, match=r"a\.png' is a file\. Name the folder"):
+        find(add(root / "a.png"))
+
+
+def test_missing_folder_is_an_error(root):
+    with pytest.raises(UserError, match=r"There is no folder '.*nowhere'\. Name one that"):
+        find(root / "nowhere")
+
+
+@pytest.mark.parametrize(("folder", "split"), [("val", "validation"), ("test", "test")])
+def test_class_that_training_lacks_is_an_error_that_names_it(root, folder, split):
+    for part in ("train", "val", "test"):
+        add_classes(root / part)
+    add(root / folder / "wolf" / "a.png")
+    with pytest.raises(UserError, match=f"The {split} images have 1 class .* lacks: wolf"):
+        find(root)
+
+
+def test_empty_class_folder_that_training_lacks_is_no_error(root):
+    add_classes(root / "train")
+    add_classes(root / "val")
+    (root / "val" / "wolf").mkdir()
+    assert list(find(root).splits["validation"].files) == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(("folder", "split"), [("val", "validation"), ("test", "test")])
+def test_class_that_another_split_lacks_is_a_warning_that_names_it(root, capsys, folder, split):
+    for part in ("train", "val", "test"):
+        add_classes(root / part, ("ant", "bee", "cat"))
+    shutil.rmtree(root / folder / "bee")
+    listing = find(root).splits[split]
+    assert list(listing.files) == ["ant", "bee", "cat"]
+    assert listing.files["bee"] == []
+    assert f"warning: no {split} images of class bee" in capsys.readouterr().err
+
+
+def test_two_validation_folders_are_an_error_that_names_both(root):
+    for part in ("train", "val", "valid"):
+        add_classes(root / part)
+    with pytest.raises(UserError, match="has val, valid, and only one of them can be"):
+        find(root)
+
+
+def test_validation_folder_without_images_is_an_error(root):
+    add_classes(root / "train")
+    (root / "val" / "cat").mkdir(parents=True)
+    with pytest.raises(UserError, match="left for validation"):
+        find(root)
+
+
+def test_file_that_is_gone_still_has_a_side(root):
+    listing = folders.Listing(str(root), {"cat": ["gone.png"]})
+    split = split_by_content(listing, 0.5)
+    assert sum(map(len, split.values())) == 1
+
+
+# What a user names for prediction
+
+
+def test_image_paths_takes_files_folders_and_patterns_in_their_order(root, monkeypatch):
+    monkeypatch.chdir(root)
+    add_classes(Path("pets"), ("cat", "dog"))
+    add(Path("z.png"))
+    add(Path("a.png"))
+    Path("pets", "cat", "notes.txt").touch()
+    found, missing = image_paths(["z.png", "pets", "*.png"])
+    inside = [
+        os.path.join("pets", *parts)
+        for parts in itertools.product(("cat", "dog"), ("0.png", "1.png"))
+    ]
+    assert found == ["z.png", *inside, "a.png"]
+    assert missing == []
+
+
+def test_image_paths_knows_double_stars(root):
+    add(root / "a" / "b" / "deep.png")
+    add(root / "top.png")
+    found, missing = image_paths([str(root / "**" / "*.png")])
+    assert found == [str(root / "a" / "b" / "deep.png"), str(root / "top.png")]
+    assert missing == []
+
+
+def test_image_paths_takes_a_named_file_whatever_its_ending(root):
+    odd = root / "picture.dat"
+    odd.touch()
+    assert image_paths([str(odd)]) == ([str(odd)], [])
+
+
+def test_image_paths_takes_a_name_with_pattern_letters_literally(root):
+    path = add(root / "a[1].png")
+    add(root / "a1.png")
+    assert image_paths([str(path)]) == ([str(path)], [])
+
+
+def test_image_paths_tells_what_was_not_found(root):
+    (root / "empty").mkdir()
+    image = str(add(root / "a.png"))
+    lost = [str(root / name) for name in ("empty", "gone.png", "*.jpg")]
+    assert image_paths([lost[0], image, *lost[1:]]) == ([image], lost)
+
+
+def test_image_paths_names_each_image_once(root):
+    image = str(add(root / "a.png"))
+    assert image_paths([image, str(root), str(root / "*")]) == ([image], [])
+
+
+# The set that ships
+
+
+@pytest.fixture
+def archive(root):
+    """A pets.zip with pets/train and pets/val."""
+    add_classes(root / "source" / "pets" / "train")
+    add_classes(root / "source" / "pets" / "val")
+    (root / "data").mkdir()
+    path = root / "data" / "pets.zip"
+    with zipfile.ZipFile(path, "w") as members:
+        for file in sorted((root / "source").rglob("*.png")):
+            members.write(file, file.relative_to(root / "source"))
+    return path
+
+
+def test_unpacked_says_so_and_unpacks_once(archive, capsys):
+    folder = unpacked(archive)
+    assert folder == archive.parent / "pets"
+    assert len(list(folder.rglob("*.png"))) == 8
+    assert "Unpacking pets.zip to" in capsys.readouterr().err
+    (folder / "train" / "cat" / "0.png").unlink()
+    assert unpacked(archive) == folder
+    assert len(list(folder.rglob("*.png"))) == 7
+    assert capsys.readouterr().err == ""
+    assert sorted(path.name for path in archive.parent.iterdir()) == ["pets", "pets.zip"]
+
+
+def test_no_folder_named_is_the_set_that_ships(archive, monkeypatch):
+    monkeypatch.setattr(folders, "SHIPPED", archive)
+    dataset = find(None)
+    assert dataset.root == archive.parent / "pets"
+    assert {split: len(listing) for split, listing in dataset.splits.items()} == {
+        "training": 4,
+        "validation": 4,
+    }
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("No space left on device")])
+def test_unpacked_leaves_nothing_half_done(archive, monkeypatch, error):
+    def interrupted(members, path):
+        members.extract(members.namelist()[0], path)
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(zipfile.ZipFile, "extractall", interrupted)
+        with pytest.raises(error if isinstance(error, type) else type(error)):
+            unpacked(archive)
+    assert list(archive.parent.iterdir()) == [archive]
+    assert len(list(unpacked(archive).rglob("*.png"))) == 8
+
+
+def test_unpacked_by_two_at_once_is_unpacked_once(archive, monkeypatch):
+    plain = zipfile.ZipFile.extractall
+
+    def meanwhile_another(members, path):
+        plain(members, path)
+        monkeypatch.setattr(zipfile.ZipFile, "extractall", plain)
+        unpacked(archive)
+
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", meanwhile_another)
+    assert len(list(unpacked(archive).rglob("*.png"))) == 8
+    assert sorted(path.name for path in archive.parent.iterdir()) == ["pets", "pets.zip"]
+
+
+def test_split_folders_may_be_capitalized(tmp_path):
+    for split in ("Train", "VAL"):
+        for name in ("a", "b"):
+            add(tmp_path / "set" / split / name / "1.png")
+    dataset = find(tmp_path / "set")
+    assert dataset.classes == ("a", "b")
+    assert set(dataset.splits) == {"training", "validation"}
+
+
+def test_a_test_folder_without_train_is_no_class(tmp_path):
+    for path in ("a/1.png", "b/1.png", "test/a/1.png"):
+        add(tmp_path / "set" / path)
+    with pytest.raises(UserError, match="has test/ but no train/"):
+        find(tmp_path / "set")
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    add(tmp_path / "set/a/1.png")
+    add(tmp_path / "set/b/1.png")
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", os.fspath(path))
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(UserError, match=r"can.t be listed .Permission denied."):
+        find(tmp_path / "set")
