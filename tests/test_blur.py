@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.signal import convolve2d
-from test_blur_recovery import ASYMMETRIC, textures
+from test_blur_recovery import ASYMMETRIC as UNSCALED
+from test_blur_recovery import textures
 
+import foldernet
 import predict
 import train
 from foldernet.blur import kernels, scores
 from foldernet.data.pairs import BlurDataGenerator
 
+ASYMMETRIC = UNSCALED / UNSCALED.sum()  # as a kernel from a file is
 TINY = ["--mode", "blur", "--image-size", "64", "--crops", "128", "--epochs", "6"]
 
 
@@ -179,6 +182,15 @@ def test_the_generator_is_scipys_convolution_of_original_pixels(photographs):
         np.testing.assert_allclose(
             result, convolve2d(image, ASYMMETRIC, mode="same", boundary="fill"), atol=1e-12
         )
+
+
+def test_the_reference_takes_one_epoch_of_the_generator(photographs):
+    generator = BlurDataGenerator(ASYMMETRIC, dtype="float64")
+    size = {"crops": 40, "target_size": (64, 64), "seed": 1}
+    batches = generator.flow_from_directory(photographs / "train", **size)
+    estimate = foldernet.estimate_kernel(batches, kernel_size=17)
+    assert estimate.converged
+    assert scores.relative_l2(estimate.kernel, ASYMMETRIC) < 1e-8
 
 
 def test_a_batch_is_a_pure_function_of_seed_epoch_and_index(photographs):

@@ -29,7 +29,7 @@ class KernelEstimate:
     iterations: int
 
 
-def estimate_kernel(pairs, kernel_size, held_out=None, zero_padded=True, strengths=STRENGTHS):
+def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True, strengths=STRENGTHS):
     """Estimates the kernel that turns sharp images into blurred ones, by linear regression.
 
     The regression's own normal equations aren't Toeplitz, because the frame cuts off the blurred
@@ -39,7 +39,8 @@ def estimate_kernel(pairs, kernel_size, held_out=None, zero_padded=True, strengt
 
     Args:
         pairs: iterable of (sharp, blurred), each float (height, width) or (n, height, width)
-            with or without a last axis of one channel; all of one image size. Read once.
+            with or without a last axis of one channel; all of one image size. Read once; of a
+            `BlurIterator`, best in float64, one epoch is.
         kernel_size: pixels a side, odd, no smaller than the kernel sought.
         held_out: (sharp, blurred), each (n, height, width[, 1]), for choosing the strength of a
             smoothness prior (third differences). None for no prior, right for exact data only.
@@ -115,6 +116,8 @@ def _correlations(pairs, kernel_size, zero_padded):
     half = kernel_size // 2
     auto = cross = shape = None
     pixels, variation = 0.0, 0.0
+    if hasattr(pairs, "__len__"):  # a Keras iterator has a length, and yet never ends
+        pairs = map(pairs.__getitem__, range(len(pairs)))
     for sharp, blurred in pairs:
         sharp, blurred = _checked(sharp, blurred)
         if shape is None:

@@ -118,13 +118,13 @@ def measured(config: Config, dataset: Dataset, batches: dict[str, BlurIterator])
     few = math.ceil(MEASURED_CROPS / config.batch_size)
     sharp = np.concatenate([training.exact(0, i)[0] for i in range(min(few, len(training)))])
     sharp = sharp[..., 0]
-    margin = size // 2 if config.blur.pairs else 0
+    strength = reference.strength if _noisy(config) else 0.0
     return MeasuredDataset(
         **{field.name: getattr(dataset, field.name) for field in dataclasses.fields(Dataset)},
         kernel=kernel,
         kernel_size=size,
         reference=reference,
-        recipe=measure(sharp, size, reference.strength if _noisy(config) else 0.0, margin),
+        recipe=measure(sharp, size, strength, _margin(config, size)),
         power=spectrum.power_spectrum(sharp),
         noise_variance=max(reference.holdout_mse, ROUNDING_VARIANCE),
     )
@@ -144,6 +144,11 @@ def _stacked(pairs) -> tuple[np.ndarray, np.ndarray]:
 def _noisy(config: Config) -> bool:
     """Whether the blurred images are anything but exactly what a filter makes of the sharp ones."""
     return bool(config.blur.noise or config.blur.bits or config.blur.pairs)
+
+
+def _margin(config: Config, size: int) -> int:
+    """Pixels at each edge where what lies beyond the frame matters and isn't known."""
+    return size // 2 if config.blur.pairs else 0
 
 
 def _reference(config: Config, training: BlurIterator, size: int, held_out) -> KernelEstimate:
@@ -283,10 +288,13 @@ def blur_report(
     learnt, reference = learnt_kernel(model), dataset.reference.kernel
     sharp, blurred = _stacked(_pairs(batches["validation"]))
     predicted = model.predict(sharp, batch_size=config.batch_size, verbose=0)
+    margin = _margin(config, len(learnt))
+    inside = (slice(None), *2 * [slice(margin, config.image_size - margin)])
+    sharp, blurred, predicted = (images[inside] for images in (sharp, blurred, predicted))
     band, limit = spectrum.identifiable_band(
         dataset.power, dataset.noise_variance, _pixels(config, dataset, batches), learnt
     )
-    sentence = what_can_be_known(limit, dataset.reference.strength)
+    sentence = what_can_be_known(limit, dataset.recipe.prior is not None)
     _write_kernel(run, learnt)
     kernels_by_name = {"learnt": learnt, "reference": reference}
     if dataset.kernel is not None:
@@ -332,11 +340,11 @@ def _pixels(config: Config, dataset: Dataset, batches: dict[str, BlurIterator]) 
     return min(views, orientations * sum(areas))
 
 
-def what_can_be_known(limit: float, strength: float) -> str:
-    """One sentence on the frequencies that the images determine, `limit` in cycles/pixel."""
+def what_can_be_known(limit: float, prior: bool) -> str:
+    """One sentence on the frequencies that the images determine: up to `limit`, in cycles/pixel."""
     if limit >= 0.5:
         return "These images determine the kernel at every frequency."
-    rest = "the prior" if strength else "noise"
+    rest = "the prior" if prior else "noise"
     if limit == 0:
         return f"These images don't determine the kernel at all; what you see is {rest}."
     return (

@@ -177,7 +177,7 @@ class PhotographCache:
 
     def __init__(self, count, read, mode="auto"):
         self._count, self._read = count, read
-        self._kept = {}
+        self._kept, self._held = {}, 0  # position -> array, and bytes of all
         free = MEMORY_SHARE * psutil.virtual_memory().available
         self._room = {"off": 0, "memory": float("inf")}.get(mode, free)
 
@@ -201,6 +201,7 @@ class PhotographCache:
         kept = [self._kept.get(int(position)) for position in positions]
         self._count = len(kept)
         self._kept = {new: row for new, row in enumerate(kept) if row is not None}
+        self._held = sum(row.nbytes for row in self._kept.values())
 
     def flush(self) -> None:
         """Nothing is written."""
@@ -208,7 +209,7 @@ class PhotographCache:
     def in_words(self) -> str:
         """What the terminal says of it."""
         held = terminal.count(len(self._kept), "photograph")
-        return f"{held} in memory, {sum(row.nbytes for row in self._kept.values()) / 1e6:,.0f} MB"
+        return f"{held} in memory, {self._held / 1e6:,.1f} MB"
 
     def _row(self, position: int) -> np.ndarray | ImageError:
         if position in self._kept:
@@ -217,6 +218,7 @@ class PhotographCache:
             row = self._read(position)
         except ImageError as error:
             return error
-        if sum(kept.nbytes for kept in list(self._kept.values())) + row.nbytes < self._room:
+        if self._held + row.nbytes < self._room:
             self._kept[position] = row
+            self._held += row.nbytes
         return row
