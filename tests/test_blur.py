@@ -15,7 +15,9 @@ import foldernet
 import predict
 import train
 from foldernet.blur import kernels, scores
+from foldernet.config import Config, parse
 from foldernet.data.pairs import BlurDataGenerator
+from foldernet.terminal import UserError
 
 ASYMMETRIC = UNSCALED / UNSCALED.sum()  # as a kernel from a file is
 TINY = ["--mode", "blur", "--image-size", "64", "--crops", "128", "--epochs", "6"]
@@ -115,7 +117,7 @@ def test_predict_blurs_any_size_in_colour_and_overwrites_nothing(blurred_run, tm
 
 
 def test_the_same_seed_learns_the_same_filter_whatever_the_workers(photographs):
-    short = [str(photographs), *TINY[:4], "--crops", "16", "--epochs", "2", "--noise", "0.01"]
+    short = [str(photographs), *TINY[:4], "--crops", "32", "--epochs", "2"]
     for workers in ("0", "2"):
         extra = ["--name", workers, "--workers", workers, "--sigma", "1"]
         assert train.main([*short, *extra]) == 0
@@ -219,6 +221,14 @@ def test_the_set_that_ships_names_a_licence_for_each_photograph():
     for path in images:
         (line,) = [line for line in told.splitlines() if f"{path.parent.name}/{path.name}" in line]
         assert line.rstrip(" |").endswith(("CC0", "public domain"))
+
+
+def test_an_option_of_another_mode_is_refused_and_defaults_depend_on_the_mode():
+    with pytest.raises(UserError, match="--sigma is for --mode blur, and this is --mode classify"):
+        parse(Config, "", ["--sigma", "3"])
+    assert parse(Config, "", []).batch_size == 64
+    assert parse(Config, "", ["--mode", "blur"]).batch_size == 8
+    assert parse(Config, "", ["--mode", "blur", "-b", "64"]).batch_size == 64
 
 
 def mistaken_pairs(place: Path) -> None:

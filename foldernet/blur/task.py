@@ -120,7 +120,9 @@ def measured(config: Config, dataset: Dataset, batches: dict[str, BlurIterator])
     sharp = sharp[..., 0]
     strength = reference.strength if _noisy(config) else 0.0
     return MeasuredDataset(
-        **{field.name: getattr(dataset, field.name) for field in dataclasses.fields(Dataset)},
+        dataset.root,
+        dataset.classes,
+        dataset.splits,
         kernel=kernel,
         kernel_size=size,
         reference=reference,
