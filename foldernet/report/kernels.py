@@ -18,6 +18,7 @@ STYLES = {
     "reference": {"color": "tab:orange", "linewidth": 1.4, "linestyle": (0, (4, 3))},
 }
 BAND_COLOR = "#e3f1e3"
+SMALLEST_MTF = 1e-10  # float32 learns nothing below
 SHOWN_EPOCHS = 8  # in the figure of growth; of more, as many are picked evenly
 
 
@@ -116,10 +117,12 @@ def mtf(kernels: dict[str, np.ndarray], power: np.ndarray, limit: float, sentenc
     """
     figure = Figure((7, 5.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    lowest = 1e-2
     for name, kernel in kernels.items():
         frequencies, modulus = mtf_profile(kernel)
-        above.semilogy(frequencies, np.maximum(modulus, 1e-10), label=name, **STYLES[name])
-    above.set_ylim(1e-9, 3)
+        above.semilogy(frequencies, np.maximum(modulus, SMALLEST_MTF), label=name, **STYLES[name])
+        lowest = min(lowest, modulus.min())
+    above.set_ylim(max(lowest / 30, SMALLEST_MTF), 3)
     above.set_ylabel("MTF")
     above.set_title(sentence.replace("; ", ";\n"), fontsize=10)
     height = power.shape[0]
@@ -140,7 +143,7 @@ def mtf(kernels: dict[str, np.ndarray], power: np.ndarray, limit: float, sentenc
             zorder=0,
         )
         _plain(axis)
-    above.legend(frameon=False, loc="upper right")
+    above.legend(frameon=False, loc="lower left", fontsize=9)
     return figure
 
 
