@@ -11,6 +11,7 @@ import numpy as np
 
 from foldernet.blur.kernels import blur
 from foldernet.data.reader import ImageError, read_image
+from foldernet.models.single_filter import ZeroPaddedConvolution
 from foldernet.report import predictions
 from foldernet.training import runs
 
@@ -123,7 +124,9 @@ class BlurFilter:
     report = staticmethod(predictions.write_images)
 
     def __init__(self, path: Path, metadata: dict):
-        learnt = keras.saving.load_model(path, compile=False).get_layer("filter")
+        layers = {"ZeroPaddedConvolution": ZeroPaddedConvolution}
+        model = keras.saving.load_model(path, custom_objects=layers, compile=False)
+        learnt = model.get_layer("filter")
         self.kernel = keras.ops.convert_to_numpy(learnt.kernel)[:, :, 0, 0].astype(float)
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:

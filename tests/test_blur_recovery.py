@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from foldernet.blur import kernels, scores
 from foldernet.blur.kernels import blur
-from foldernet.blur.recipe import SmoothnessPrior, WhitenedResidual, measure
+from foldernet.blur.recipe import WhitenedResidual, measure
 from foldernet.blur.reference import estimate_kernel
 from foldernet.blur.spectrum import identifiable_band, largest_curvature, power_spectrum
 from foldernet.models.single_filter import single_filter
@@ -136,12 +136,10 @@ def test_the_band_ends_where_noise_drowns_the_images():
     assert limits[0] > limits[1] > limits[2]
 
 
-def test_the_loss_and_the_prior_survive_serialization():
+def test_the_loss_survives_serialization():
     power = power_spectrum(textures(4, size=32))
     loss = keras.losses.deserialize(keras.losses.serialize(WhitenedResidual(power, margin=2)))
     np.testing.assert_array_equal(loss.whitening, power.astype("float32"))
-    prior = keras.regularizers.deserialize(keras.regularizers.serialize(SmoothnessPrior(power)))
-    np.testing.assert_array_equal(prior.weight, power.astype("float32"))
 
 
 def test_the_loss_refuses_images_of_another_size():

@@ -61,7 +61,6 @@ class WhitenedResidual(keras.losses.Loss):
         return super().get_config() | {"whitening": self.whitening.tolist(), "margin": self.margin}
 
 
-@keras.saving.register_keras_serializable("foldernet")
 class SmoothnessPrior(keras.regularizers.Regularizer):
     """Mean of the filter's power spectrum, each frequency with its own weight.
 
@@ -80,9 +79,6 @@ class SmoothnessPrior(keras.regularizers.Regularizer):
         counts = half_plane_counts(width) / (height * width)
         weight = (counts * self.weight).T.astype("float32")
         return ops.sum((ops.square(real) + ops.square(imaginary)) * weight)
-
-    def get_config(self):
-        return {"weight": self.weight.tolist()}
 
 
 def _size(half_plane):

@@ -56,7 +56,7 @@ class ZeroPaddedConvolution(keras.layers.Layer):
         kernel_size: pixels a side, odd or even.
         kernel_initializer: Keras initializer; the weight has `Conv2D`'s shape
             (kernel_size, kernel_size, 1, 1), so that its fan-in is the same.
-        kernel_regularizer: Keras regularizer or None.
+        kernel_regularizer: Keras regularizer or None; a part of training, and not saved.
         method: "direct", "fft", or "auto" for the cheaper one.
 
     Raises:
@@ -78,7 +78,7 @@ class ZeroPaddedConvolution(keras.layers.Layer):
             raise ValueError(f"method is {method!r}; expected 'auto', 'direct' or 'fft'.")
         self.kernel_size = int(kernel_size)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.kernel_regularizer = kernel_regularizer
         self.method = method
 
     def build(self, input_shape):
@@ -105,7 +105,6 @@ class ZeroPaddedConvolution(keras.layers.Layer):
         return super().get_config() | {
             "kernel_size": self.kernel_size,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "method": self.method,
         }
 
