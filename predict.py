@@ -1,11 +1,10 @@
-"""Name what is on pictures: `python predict.py PATH...`; `--help` tells the rest."""
+"""Name what is on pictures, or blur them: `python predict.py PATH...`; `--help` tells the rest."""
 
 import sys
 
 from foldernet import terminal
 from foldernet.config import PredictConfig, parse
 from foldernet.data import folders
-from foldernet.report import predictions
 from foldernet.training import runs
 
 
@@ -18,8 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     with terminal.quiet_tensorflow():
         from foldernet.prediction import load
 
-        classifier = load(run)
-    return predictions.write(classifier.stream(paths), missing, config)
+        predictor = load(run)
+    return predictor.report(predictor.stream(paths), missing, config)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ import time
 
 from foldernet import terminal
 from foldernet.config import Config, parse
-from foldernet.data import folders
+from foldernet.data import sources
 
 
 @terminal.door
 def main(arguments: list[str] | None = None) -> None:
     config = parse(Config, "python train.py [DATA] [options]", arguments)
-    dataset = folders.find(config.data, config.validation_split, config.cache)
+    dataset = sources.find(config)
     with terminal.quiet_tensorflow():  # three seconds, spent now that there is something to train
         import keras
 
@@ -20,24 +20,24 @@ def main(arguments: list[str] | None = None) -> None:
         from foldernet.report import summary
         from foldernet.report.figures import FigureLog
         from foldernet.tasks import TASKS
-        from foldernet.training import callbacks, optimizers, runs, weights
+        from foldernet.training import callbacks, runs, weights
 
     keras.utils.set_random_seed(config.seed)
     task = TASKS[config.mode]
     batches = task.batches(config, dataset)
     dataset, sizes = check.readable(dataset, batches)
+    dataset = task.measure(config, dataset, batches)
 
     model = task.model(config, dataset)
     if config.weights:
         summary.tell_loaded(weights.load_by_name(model, config.weights), config.weights)
     frozen = weights.freeze(model, config.freeze)
-    optimizer, schedule = optimizers.optimizer(config, len(batches["training"]))
-    model.compile(
-        optimizer, task.loss(config), metrics=task.metrics(config), **optimizers.execution()
-    )
+    arguments, schedule = task.compile(config, dataset, len(batches["training"]))
+    model.compile(**arguments)
 
     run = runs.create(config, dataset)
-    summary.tell_found(config, dataset, sizes, model, frozen, batches, run)
+    found = task.found(config, dataset)
+    summary.tell_found(config, dataset, sizes, model, frozen, batches, run, found)
     log = FigureLog(run.logs)
     task.before(config, dataset, batches, log)
 
@@ -54,6 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
             verbose=0,  # EpochLines shows the progress
             callbacks=[
                 callbacks.Pace(batches["training"]),
+                *task.callbacks(config, dataset, log),
                 *schedule,
                 best,
                 callbacks.LastModel(run.models / "last.keras", metadata),
@@ -67,8 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
     seconds = time.perf_counter() - started
 
     model = best.load()
-    scores = task.report(config, dataset, batches, model, log)
-    scores |= summary.pace(best.best_epoch, len(history.epoch), seconds, dataset)
+    scores = task.report(config, dataset, batches, model, log, run)
+    scores |= summary.pace(best.best_epoch, len(history.epoch), seconds, batches)
     runs.write_json(run.models / "metrics.json", scores)
     summary.tell_result(scores, run)
 

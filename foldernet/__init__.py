@@ -3,10 +3,15 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["ImageDataGenerator", "load"]
+__all__ = ["BlurDataGenerator", "ImageDataGenerator", "estimate_kernel", "load"]
 
 # Imported when asked for: TensorFlow takes three seconds, which `--help` should not.
-_HOMES = {"ImageDataGenerator": "foldernet.data.generator", "load": "foldernet.prediction"}
+_HOMES = {
+    "BlurDataGenerator": "foldernet.data.pairs",
+    "ImageDataGenerator": "foldernet.data.generator",
+    "estimate_kernel": "foldernet.blur.reference",
+    "load": "foldernet.prediction",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -24,11 +24,16 @@ def knob(
     metavar=None,
     aliases=(),
     positional=None,
+    by_mode=None,
+    only=None,
 ):
     """A dataclass field that carries its reason, its range, and what users of other tools type.
 
     Args:
         positional: argparse's `nargs` of a positional argument; None makes it an option.
+        choices: what may be typed; a default needn't be among them.
+        by_mode: mode -> the default there, where it differs.
+        only: the mode that the knob belongs to; in another it is refused.
     """
     metadata = {
         "reason": reason,
@@ -38,6 +43,8 @@ def knob(
         "at_most": at_most,
         "metavar": metavar,
         "aliases": aliases,
+        "by_mode": by_mode or {},
+        "only": only,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -76,6 +83,62 @@ class Augmentation:
 
 
 @dataclasses.dataclass(frozen=True)
+class Blur:
+    """What --mode blur learns: the one filter that turns images into their blurred versions. DATA
+    is then any folder of photographs; without it, the eight that come with the project."""
+
+    kernel: str = knob(
+        "gaussian",
+        "what blurs the photographs: gaussian, motion, disk, or a file, an image or .npy",
+        metavar="KERNEL",
+    )
+    sigma: float = knob(7.0, "pixels, of gaussian", at_least=0.1, at_most=100)
+    length: float = knob(21.0, "pixels, of motion", at_least=0.1, at_most=500)
+    angle: float = knob(
+        30.0, "degrees, of motion, counter-clockwise from the rows", at_least=-360, at_most=360
+    )
+    radius: float = knob(8.5, "pixels, of disk", at_least=0.1, at_most=250)
+    noise: float = knob(
+        0.0,
+        "standard deviation of the noise in the blurred images, as a share of their range; 0.01 is"
+        " a camera in dim light",
+        at_least=0,
+        at_most=1,
+    )
+    bits: int = knob(
+        0,
+        "of the blurred images' values, as 8 in a camera's file; 0 doesn't round",
+        at_least=0,
+        at_most=16,
+    )
+    pairs: tuple[Path, Path] | None = knob(
+        None,
+        "two folders with the same file names, sharp and blurred, instead of DATA and a kernel",
+        metavar=("SHARP", "BLURRED"),
+    )
+    crops: int = knob(
+        512, "drawn anew in each epoch; more of them average out noise", at_least=1, metavar="N"
+    )
+    kernel_size: int | None = knob(
+        None,
+        "pixels a side of the filter, odd; by default half as large again as the kernel, or, with"
+        " --pairs, as what a first estimate covers",
+        at_least=1,
+        at_most=1023,
+    )
+    init: str = knob(
+        "zeros",
+        "where the filter starts; noise stays for ever where the images have no power",
+        choices=("zeros", "glorot_uniform"),
+    )
+    loss: str = knob(
+        "whitened",
+        "squared error, divided by the images' power at each frequency; or left as it is",
+        choices=("whitened", "mse"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """Train a Keras network on a folder of images, one folder for each class."""
 
@@ -87,8 +150,14 @@ class Config:
         metavar="DATA",
         positional="?",
     )
-    mode: str = knob("classify", "what is learnt", choices=("classify",))
-    model: str = knob("simpleconv3", "the network", choices=("simpleconv3",))
+    mode: str = knob("classify", "what is learnt", choices=("classify", "blur"))
+    model: str = knob(
+        "simpleconv3",
+        "the network",
+        choices=("simpleconv3",),
+        by_mode={"blur": "single_filter"},
+        only="classify",
+    )
     name: str | None = knob(
         None, "of the run's folders in models/ and logs/; by default mode, model and time"
     )
@@ -96,12 +165,14 @@ class Config:
 
     image_size: int = knob(
         48,
-        "pixels a side that images are resized to; twice the size costs four times the work",
+        "pixels a side that images are resized to, or in blur mode cropped to; twice the size costs"
+        " four times the work",
         at_least=8,
         at_most=4096,
         aliases=("--imgsz", "--img-size"),
+        by_mode={"blur": 256},
     )
-    color_mode: str = knob("rgb", "colour or grey", choices=("rgb", "grayscale"))
+    color_mode: str = knob("rgb", "colour or grey", choices=("rgb", "grayscale"), only="classify")
     validation_split: float = knob(
         0.2,
         "share of every class kept for validation where there is no val/, chosen by a hash of each"
@@ -120,33 +191,49 @@ class Config:
         "batches prepared at a time; each uses all cores already, so that more are seldom faster;"
         " never changes results",
         at_least=0,
+        by_mode={"blur": 2},
     )
 
-    epochs: int = knob(25, "passes over the training images", at_least=1)
-    batch_size: int = knob(64, "images in a step", at_least=1, aliases=("--batch", "-b"))
-    optimizer: str = knob(
-        "adamw", "how weights follow gradients", choices=("adamw", "adam", "sgd", "rmsprop")
+    epochs: int = knob(25, "passes over the training images", at_least=1, by_mode={"blur": 6})
+    batch_size: int = knob(
+        64, "images in a step", at_least=1, aliases=("--batch", "-b"), by_mode={"blur": 8}
+    )
+    optimizer: str | None = knob(
+        "adamw",
+        "how weights follow gradients; in blur mode by default momentum, its step measured from"
+        " the images",
+        choices=("adamw", "adam", "sgd", "rmsprop"),
+        by_mode={"blur": None},
     )
     learning_rate: float = knob(
-        2e-3, "size of a step, at its highest", at_least=0, aliases=("--lr", "--lr0")
+        2e-3,
+        "size of a step, at its highest; in blur mode of an --optimizer that is named",
+        at_least=0,
+        aliases=("--lr", "--lr0"),
+        by_mode={"blur": 1e-3},
     )
-    weight_decay: float = knob(0.05, "pulls weights to zero; 0 is off", at_least=0)
+    weight_decay: float = knob(
+        0.05, "pulls weights to zero; 0 is off", at_least=0, by_mode={"blur": 0.0}
+    )
     schedule: str = knob(
         "cosine",
         "of the learning rate: cosine rises in the first twelfth of the steps and falls to zero;"
         " step divides by ten after half and three quarters of the epochs",
         choices=("cosine", "step", "constant"),
+        by_mode={"blur": "constant"},
     )
     label_smoothing: float = knob(
         0.1,
         "probability taken from the true class, against overconfidence",
         at_least=0,
         at_most=0.9,
+        only="classify",
     )
     class_weights: str = knob(
         "none",
         "balanced lets an image of a rare class count for more, so that all classes weigh the same",
         choices=("none", "balanced"),
+        only="classify",
     )
     early_stopping: int = knob(
         0, "stop after so many epochs without a better validation loss; 0 never stops", at_least=0
@@ -163,16 +250,20 @@ class Config:
         metavar="PATTERN",
     )
 
-    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    augmentation: Augmentation = dataclasses.field(
+        default_factory=Augmentation, metadata={"only": "classify"}
+    )
+    blur: Blur = dataclasses.field(default_factory=Blur, metadata={"only": "blur"})
 
     def __post_init__(self):
-        _check(self)
-        _check(self.augmentation)
+        for part in (self, self.augmentation, self.blur):
+            _check(part)
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictConfig:
-    """Name what is on pictures, with the newest classifier that was trained, or another."""
+    """Name what is on pictures, with the newest classifier that was trained, or another; or blur
+    them, with a --run of the blur mode."""
 
     paths: tuple[str, ...] = knob(
         (),
@@ -202,7 +293,9 @@ def _check(config) -> None:
     for field in _knobs(type(config)):
         value, knob = getattr(config, field.name), field.metadata
         low, high, choices = knob["at_least"], knob["at_most"], knob["choices"]
-        if choices and value not in choices:
+        if value is None:
+            continue
+        if choices and value not in (*choices, *knob["by_mode"].values()):
             raise UserError(f"{_flag(field)} {value} is not one of {', '.join(choices)}.")
         if low is not None and not value >= low:
             raise UserError(f"{_flag(field)} {value} is too small; it must be at least {low}.")
@@ -235,15 +328,30 @@ def parse(owner: type, usage: str, arguments: list[str] | None = None):
     groups = [field for field in dataclasses.fields(owner) if dataclasses.is_dataclass(field.type)]
     for group in groups:
         _add_arguments(parser.add_argument_group(group.name, group.type.__doc__), group.type)
-    values, unknown = parser.parse_known_args(arguments)
+    given, unknown = parser.parse_known_args(arguments)
     if unknown:
         raise UserError(_unknown_argument(unknown[0], parser))
-    values = vars(values)
-    inner = {
-        group.name: group.type(**{knob.name: values.pop(knob.name) for knob in _knobs(group.type)})
-        for group in groups
-    }
-    return owner(**values, **inner)
+    given = vars(given)
+    mode = given.get("mode", getattr(owner, "mode", None))
+    parts = {group.name: _made(group.type, given, mode, group.metadata["only"]) for group in groups}
+    return _made(owner, given, mode, None, **parts)
+
+
+def _made(owner: type, given: dict, mode: str | None, only: str | None, **parts):
+    """An `owner` of what was typed and, for the rest, the mode's defaults.
+
+    Args:
+        only: the mode that all of its knobs belong to, or None.
+        parts: fields that are made already.
+    """
+    values = {}
+    for field in _knobs(owner):
+        home = only or field.metadata["only"]
+        if field.name in given and home not in (None, mode):
+            raise UserError(f"{_flag(field)} is for --mode {home}, and this is --mode {mode}.")
+        default = field.metadata["by_mode"].get(mode, field.default)
+        values[field.name] = given.get(field.name, default)
+    return owner(**values, **parts)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -255,7 +363,7 @@ class _Append(argparse.Action):
     """Collects repeated values in a tuple (argparse's own append wants a list for a default)."""
 
     def __call__(self, parser, namespace, value, option_string=None):
-        setattr(namespace, self.dest, (*getattr(namespace, self.dest), value))
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest, ()), value))
 
 
 def _knobs(owner: type) -> list[dataclasses.Field]:
@@ -276,19 +384,24 @@ def _add_arguments(parser, owner: type) -> None:
         knob = field.metadata
         kind = _without_none(field.type)
         quiet = field.default in (None, ()) or kind is bool  # argparse shows --x and --no-x
-        default = "" if quiet else f" (default: {field.default})"
-        options = {"help": (knob["reason"] + default).replace("%", "%%"), "default": field.default}
+        elsewhere = [
+            f", in {mode} mode {value}" for mode, value in knob["by_mode"].items() if value
+        ]
+        default = "" if quiet else f" (default: {field.default}{''.join(elsewhere)})"
+        options = {"help": (knob["reason"] + default).replace("%", "%%")}
         if knob["positional"]:
             of = str if typing.get_origin(kind) is tuple else kind
             options |= {"nargs": knob["positional"], "type": of, "metavar": knob["metavar"]}
-            parser.add_argument(field.name, **options)
+            parser.add_argument(field.name, default=field.default, **options)
             continue
+        options["default"] = argparse.SUPPRESS  # what wasn't typed depends on the mode
         if kind is bool:
             options["action"] = argparse.BooleanOptionalAction
-        elif kind == tuple[float, float]:
-            options |= {"nargs": 2, "type": float, "metavar": knob["metavar"]}
         elif kind == tuple[str, ...]:
             options |= {"action": _Append, "metavar": knob["metavar"]}
+        elif typing.get_origin(kind) is tuple:
+            of, *others = typing.get_args(kind)
+            options |= {"nargs": 1 + len(others), "type": of, "metavar": knob["metavar"]}
         elif knob["choices"]:
             options |= {"type": kind, "choices": knob["choices"]}
         else:

@@ -1,4 +1,4 @@
-"""Prediction: a trained run, the same reader as in training, and what it says of each picture."""
+"""Prediction: a trained run, the same reader as in training, and what it makes of each picture."""
 
 import dataclasses
 import os
@@ -9,8 +9,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from foldernet.blur.kernels import blur
 from foldernet.data.reader import ImageError, read_image
-from foldernet.terminal import UserError
+from foldernet.report import predictions
 from foldernet.training import runs
 
 BATCH_SIZE = 256
@@ -31,6 +32,21 @@ class Prediction:
     error: str | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Blurred:
+    """What a filter makes of one picture.
+
+    Attributes:
+        path: the file.
+        pixels: (height, width, channels) uint8; None if there is an error.
+        error: why the file could not be read, or None.
+    """
+
+    path: str
+    pixels: np.ndarray | None = None
+    error: str | None = None
+
+
 class Classifier:
     """A trained network and what its file says of its classes and images.
 
@@ -41,12 +57,9 @@ class Classifier:
         color_mode, interpolation, keep_aspect_ratio: as in `foldernet.data.reader.read_image`.
     """
 
-    def __init__(self, path: Path):
-        metadata = runs.read_metadata(path)
-        if metadata.get("mode") != "classify":
-            raise UserError(
-                f"'{path}' is of the mode {metadata.get('mode')}, and names no classes."
-            )
+    report = staticmethod(predictions.write)
+
+    def __init__(self, path: Path, metadata: dict):
         self.classes = tuple(metadata["classes"])
         self.size = tuple(metadata["size"])
         self.color_mode = metadata["color_mode"]
@@ -100,8 +113,45 @@ class Classifier:
             )
 
 
-def load(run: str | os.PathLike) -> Classifier:
-    """Load a trained classifier.
+class BlurFilter:
+    """A trained filter, for images of any size.
+
+    Attributes:
+        kernel: float64 (size, size), as learnt.
+    """
+
+    report = staticmethod(predictions.write_images)
+
+    def __init__(self, path: Path, metadata: dict):
+        learnt = keras.saving.load_model(path, compile=False).get_layer("filter")
+        self.kernel = keras.ops.convert_to_numpy(learnt.kernel)[:, :, 0, 0].astype(float)
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        """Blur an image, which counts as black beyond its frame, as in training.
+
+        Args:
+            pixels: (height, width, channels) uint8.
+
+        Returns:
+            The same shape and dtype.
+        """
+        planes = [blur(plane, self.kernel) for plane in np.moveaxis(pixels, 2, 0)]
+        return np.clip(np.rint(np.stack(planes, axis=2)), 0, 255).astype(np.uint8)
+
+    def stream(self, paths: Iterable[str | os.PathLike]) -> Iterator[Blurred]:
+        """Blur files, one after another; one that can't be read gets an error."""
+        for path in map(os.fspath, paths):
+            try:
+                yield Blurred(path, self.apply(read_image(path)))
+            except ImageError as error:
+                yield Blurred(path, error=error.reason)
+
+
+PREDICTORS = {"classify": Classifier, "blur": BlurFilter}
+
+
+def load(run: str | os.PathLike) -> Classifier | BlurFilter:
+    """Load what was trained.
 
     Args:
         run: a run's folder, as models/<name>, or a .keras file that train.py saved.
@@ -110,4 +160,6 @@ def load(run: str | os.PathLike) -> Classifier:
         UserError: no such run, or a file of something else.
     """
     path = Path(run)
-    return Classifier(path / "best.keras" if path.is_dir() else path)
+    path = path / "best.keras" if path.is_dir() else path
+    metadata = runs.read_metadata(path)
+    return PREDICTORS[metadata["mode"]](path, metadata)

@@ -2,18 +2,20 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
 
 from foldernet import terminal
+from foldernet.blur import task as blur
 from foldernet.config import Config
 from foldernet.data.folders import Dataset
 from foldernet.data.generator import DirectoryIterator, ImageDataGenerator
 from foldernet.models.simpleconv3 import simpleconv3
 from foldernet.report import figures, scores
 from foldernet.report.figures import FigureLog
+from foldernet.training import optimizers
+from foldernet.training.runs import Run
 
 CLASSIFIERS = {"simpleconv3": simpleconv3}
 MOSAIC_IMAGES = 32
@@ -26,26 +28,32 @@ class Task:
 
     Attributes:
         batches: (config, data set) -> split name -> iterator for `fit`.
+        measure: (config, data set, batches) -> the data set with what training is set by.
         model: (config, data set) -> an untrained network.
-        loss: config -> what training lowers.
-        metrics: config -> what is measured besides.
+        compile: (config, data set, steps in an epoch) -> the arguments of `model.compile`, and the
+            callbacks that change the learning rate.
+        found: (config, data set) -> what the terminal says before training, as (name, text).
+        callbacks: (config, data set, figures) -> what else happens while `fit` runs; what these add
+            to the logs, TensorBoard and history.csv have, too.
         monitors: names in Keras's logs that tell which epoch is best, ties decided by the next; a
             leading "-" means lower is better.
         metadata: (config, data set) -> what prediction needs to know, as JSON.
         class_weights: (config, data set) -> what an image of each class counts, or None.
         before: shows the training batches before the first epoch.
-        report: (config, data set, batches, best model, figures) -> scores for metrics.json.
+        report: (config, data set, batches, best model, figures, run) -> scores for metrics.json.
     """
 
     batches: Callable[[Config, Dataset], dict[str, keras.utils.PyDataset]]
+    measure: Callable[[Config, Dataset, dict], Dataset]
     model: Callable[[Config, Dataset], keras.Model]
-    loss: Callable[[Config], keras.losses.Loss]
-    metrics: Callable[[Config], list[Any]]
+    compile: Callable[[Config, Dataset, int], tuple[dict, list[keras.callbacks.Callback]]]
+    found: Callable[[Config, Dataset], list[tuple[str, str]]]
+    callbacks: Callable[[Config, Dataset, FigureLog], list[keras.callbacks.Callback]]
     monitors: tuple[str, ...]
     metadata: Callable[[Config, Dataset], dict]
     class_weights: Callable[[Config, Dataset], dict[int, float] | None]
     before: Callable[[Config, Dataset, dict, FigureLog], None]
-    report: Callable[[Config, Dataset, dict, keras.Model, FigureLog], dict]
+    report: Callable[[Config, Dataset, dict, keras.Model, FigureLog, Run], dict]
 
 
 def class_batches(config: Config, dataset: Dataset) -> dict[str, DirectoryIterator]:
@@ -99,7 +107,7 @@ def show_augmented(config: Config, dataset: Dataset, batches: dict, log: FigureL
 
 
 def class_report(
-    config: Config, dataset: Dataset, batches: dict, model: keras.Model, log: FigureLog
+    config: Config, dataset: Dataset, batches: dict, model: keras.Model, log: FigureLog, run: Run
 ) -> dict:
     """Score the model on validation, and on test if there is one; draw what it saw and mistook."""
     report = {}
@@ -135,6 +143,13 @@ def _draw(dataset, batches, labels, probabilities, model, log) -> None:
     )
 
 
+def class_compile(config: Config, dataset: Dataset, steps_per_epoch: int):
+    """Arguments of `compile`, and the callbacks that change the learning rate."""
+    optimizer, schedule = optimizers.optimizer(config, steps_per_epoch)
+    arguments = {"loss": classification_loss(config), "metrics": ["accuracy"]}
+    return {"optimizer": optimizer, **arguments, **optimizers.execution()}, schedule
+
+
 def classification_loss(config: Config) -> keras.losses.Loss:
     return keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
 
@@ -150,13 +165,28 @@ def class_weights(config: Config, dataset: Dataset) -> dict[int, float] | None:
 TASKS = {
     "classify": Task(
         batches=class_batches,
+        measure=lambda config, dataset, batches: dataset,
         model=classifier,
-        loss=classification_loss,
-        metrics=lambda config: ["accuracy"],
+        compile=class_compile,
+        found=lambda config, dataset: [],
+        callbacks=lambda config, dataset, log: [],
         monitors=("val_accuracy", "-val_loss"),
         metadata=class_metadata,
         class_weights=class_weights,
         before=show_augmented,
         report=class_report,
+    ),
+    "blur": Task(
+        batches=blur.blur_batches,
+        measure=blur.measured,
+        model=blur.filter_network,
+        compile=blur.filter_compile,
+        found=blur.found,
+        callbacks=blur.filter_callbacks,
+        monitors=("-val_loss",),
+        metadata=blur.blur_metadata,
+        class_weights=lambda config, dataset: None,
+        before=blur.show_pairs,
+        report=blur.blur_report,
     ),
 }

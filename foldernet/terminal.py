@@ -83,6 +83,11 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def number(value: float) -> str:
+    """`0.9312`, and `1.3e-06` where four decimals would leave nothing."""
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
+
+
 @contextlib.contextmanager
 def quiet_tensorflow() -> Iterator[None]:
     """Import TensorFlow inside this: its C++ code greets on file descriptor 2 before any of its

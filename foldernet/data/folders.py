@@ -160,7 +160,7 @@ def scan(
         classes = sorted(found, key=_composed)
     files = {}
     for name in classes:
-        files.setdefault(_composed(name), []).extend(_image_names(directory, name, follow_links))
+        files.setdefault(_composed(name), []).extend(image_names(directory, name, follow_links))
     return Listing(directory, files)
 
 
@@ -175,7 +175,7 @@ def _visible(entry: os.DirEntry) -> bool:
     return not entry.is_symlink() or os.path.exists(entry.path)
 
 
-def _image_names(directory: str, class_folder: str, follow_links: bool = True) -> list[str]:
+def image_names(directory: str, class_folder: str, follow_links: bool = True) -> list[str]:
     """Paths relative to `directory` of the images in one class folder: folder by folder, sorted."""
     by_folder = {}
     seen = {_identity(above) for above in Path(directory, class_folder).resolve().parents}
@@ -279,7 +279,7 @@ def image_paths(names: Iterable[str]) -> tuple[list[str], list[str]]:
     found, missing = {}, []
     for name in names:
         if os.path.isdir(name):
-            paths = [os.path.join(name, inner) for inner in _image_names(name, "")]
+            paths = [os.path.join(name, inner) for inner in image_names(name, "")]
         elif os.path.exists(name):
             paths = [name]
         else:
@@ -331,7 +331,7 @@ def _check_training(root: Path, folder: Path | None, training: Listing) -> None:
         inside = root / filled[0]
         hint = (
             f" Perhaps you meant '{inside}'."
-            if not folder and any(_image_names(inside, name) for name in _folders(inside))
+            if not folder and any(image_names(inside, name) for name in _folders(inside))
             else ""
         )
         raise UserError(

@@ -366,8 +366,11 @@ class _ImagesFromFiles(_PureBatches):
 
     def _begin(self, augmented):
         super()._begin(augmented)
+        self.cache = self._new_cache()
+
+    def _new_cache(self):
         rule = (self.color_mode, self.interpolation, self.keep_aspect_ratio)
-        self.cache = ArrayCache(
+        return ArrayCache(
             self.samples,
             self.path,
             partial(_read, size=self.target_size, rule=rule),

@@ -1,7 +1,9 @@
-"""Predictions for people and for programs: lines, JSON, CSV."""
+"""Predictions for people and for programs: lines, JSON, CSV, and pictures."""
 
+import contextlib
 import csv
 import io
+import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from foldernet import terminal
 from foldernet.config import PredictConfig
+from foldernet.terminal import UserError
 from foldernet.training.runs import write_whole
 
 if TYPE_CHECKING:  # it imports Keras, which --help should not wait for
-    from foldernet.prediction import Prediction
+    from foldernet.prediction import Blurred, Prediction
 
 STANDARD_OUTPUT = Path("-")
 
@@ -46,6 +49,44 @@ def write(predictions: Iterable["Prediction"], missing: list[str], config: Predi
         _put(config.csv, _csv(told, config.top))
     failed = len(missing) + sum(prediction.error is not None for prediction in told)
     return 1 if failed else 0
+
+
+def write_images(blurred: Iterable["Blurred"], missing: list[str], config: PredictConfig) -> int:
+    """Write each blurred picture to the working folder, as PNG and under a name that is free.
+
+    Args:
+        blurred: told of as they come.
+        missing: what the user named and nothing was found for.
+
+    Returns:
+        The exit status: 0, or 1 if anything could not be read.
+    """
+    if config.json or config.csv:
+        raise UserError("--json and --csv are for classifiers; a blur run writes pictures.")
+    for name in missing:
+        terminal.status(f"error: no picture '{terminal.printable(name)}'")
+    failed = len(missing)
+    for picture in blurred:
+        path = terminal.printable(picture.path)
+        if picture.error:
+            terminal.status(f"error: {path}: {picture.error}")
+            failed += 1
+        else:
+            written = _write_new(f"{Path(picture.path).stem}-blurred", picture.pixels)
+            terminal.result(f"{path}: {terminal.printable(written.name)}")
+    return 1 if failed else 0
+
+
+def _write_new(stem: str, pixels) -> Path:
+    """Write a PNG as `stem`.png, or `stem`-2.png and so on: never over a file that is there."""
+    from PIL import Image  # a mistyped option is answered without it
+
+    for suffix in itertools.chain([""], (f"-{number}" for number in itertools.count(2))):
+        path = Path(f"{stem}{suffix}.png")
+        with contextlib.suppress(FileExistsError), open(path, "xb") as file:
+            Image.fromarray(pixels).save(file, "PNG")
+            return path
+    raise AssertionError("count() has no end")
 
 
 def _put(path: Path, text: str) -> None:

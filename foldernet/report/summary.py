@@ -22,8 +22,9 @@ def tell_found(
     frozen: list[str],
     batches: dict,
     run: Run,
+    found: list[tuple[str, str]],
 ) -> None:
-    """Say, before the first epoch, what was found and what will be done."""
+    """Say, before the first epoch, what was found and what will be done; `found` is the mode's."""
     splits = dataset.splits
     rows = [("class", *splits)]
     rows += [
@@ -32,7 +33,8 @@ def tell_found(
     ]
     if len(dataset.classes) > SHOWN_CLASSES:
         rows.append((f"... {len(dataset.classes):,} classes", *("" for _ in splits)))
-    rows.append(("all", *map(len, splits.values())))
+    if len(dataset.classes) > 1:
+        rows.append(("all", *map(len, splits.values())))
     terminal.status(terminal.table(rows))
     steps, last = len(batches["training"]), model.name
     trained = sum(weight.shape.num_elements() for weight in model.trainable_weights)
@@ -41,6 +43,7 @@ def tell_found(
         ("network", f"{last}, {terminal.count(model.count_params(), 'parameter')}"),
         ("batches", f"{config.batch_size} images, {terminal.count(steps, 'step')} an epoch"),
         ("cache", batches["training"].cache.in_words()),
+        *found,
         ("run", f"{run.models} and {run.logs}"),
     ]
     if frozen:
@@ -56,9 +59,9 @@ def tell_loaded(report: list[tuple[str, str]], path: Path) -> None:
     terminal.status(terminal.table(report) + "\n")
 
 
-def pace(best_epoch: int, epochs: int, seconds: float, dataset: Dataset) -> dict:
+def pace(best_epoch: int, epochs: int, seconds: float, batches: dict) -> dict:
     """Which epoch was best (from 1 on), and how fast they were."""
-    images = epochs * len(dataset.splits["training"])
+    images = epochs * batches["training"].n
     return {
         "best_epoch": best_epoch + 1,
         "epochs": epochs,
@@ -70,7 +73,9 @@ def pace(best_epoch: int, epochs: int, seconds: float, dataset: Dataset) -> dict
 def tell_result(scores: dict, run: Run) -> None:
     """Give the best epoch's scores, and the commands that come next."""
     shown = [(name, value) for name, value in scores.items() if isinstance(value, float)]
-    numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in shown[:3])
+    numbers = ", ".join(
+        f"{name.replace('_', ' ')} {terminal.number(value)}" for name, value in shown[:3]
+    )
     terminal.status()
     terminal.result(f"best of {scores['epochs']} epochs: {scores['best_epoch']}, with {numbers}")
     if "test" in scores:

@@ -82,7 +82,9 @@ class EpochLines(keras.callbacks.Callback):
         if self.bar:
             sys.stderr.write("\r\x1b[2K")
         scores = "  ".join(
-            f"{name} {value:.4f}" for name, value in logs.items() if name not in NOT_SCORES
+            f"{name} {terminal.number(value)}"
+            for name, value in logs.items()
+            if name not in NOT_SCORES
         )
         epochs = self.params["epochs"]
         best = "  best" if self.checkpoint.best_epoch == epoch else ""

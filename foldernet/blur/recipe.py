@@ -1,0 +1,134 @@
+"""How the filter is trained: loss, prior and optimizer, all from the images' own spectrum."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+
+from foldernet.blur.fourier import rfft2
+from foldernet.blur.spectrum import (
+    FLOOR,
+    half_plane_counts,
+    hann_taper,
+    largest_curvature,
+    power_spectrum,
+    roughness,
+)
+
+MOMENTUM = 0.9  # with Nesterov's step of 1 / curvature; 0.97 overshoots for hundreds of steps
+
+
+@keras.saving.register_keras_serializable("foldernet")
+class WhitenedResidual(keras.losses.Loss):
+    """Power of the residual, each frequency divided by the images' own power there.
+
+    Images have a hundred million times less power at high than at low frequencies, and the mean
+    squared error learns each frequency of the filter at the speed of its power. Divided by the
+    spectrum, all frequencies are learnt at nearly one speed. What is learnt doesn't change: the
+    minimum per frequency stays where it was.
+
+    `y_true`, `y_pred`: (n, height, width, channels) float; the loss is one number per image.
+
+    Args:
+        whitening: float (height, width // 2 + 1): the power to divide by, positive: the images'
+            spectrum, plus a floor, plus the prior's strength times its roughness.
+        margin: pixels at the frame's edge to ignore: 0 where the image really is zero outside,
+            half the filter where what was outside is unknown (a user's own pairs).
+    """
+
+    def __init__(self, whitening, margin=0, name="whitened_residual", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.whitening = np.asarray(whitening, "float32")
+        self.margin = margin
+
+    def call(self, y_true, y_pred):
+        height, width = y_pred.shape[1:3]
+        if self.whitening.shape != (height, width // 2 + 1):
+            raise ValueError(
+                f"The loss was measured on {_size(self.whitening)} images and got "
+                f"{height}x{width}. Measure the spectrum again at that size."
+            )
+        taper = hann_taper(height, width, self.margin)
+        scale = half_plane_counts(width) / (np.sum(taper**2) * height * width)
+        weight = (scale / self.whitening).T.astype("float32")  # rfft2 returns columns first
+        residual = ops.transpose(y_pred - y_true, (0, 3, 1, 2)) * taper.astype("float32")
+        real, imaginary = rfft2(residual, (height, width))
+        power = (ops.square(real) + ops.square(imaginary)) * weight
+        return ops.mean(ops.sum(power, axis=(2, 3)), axis=1)
+
+    def get_config(self):
+        return super().get_config() | {"whitening": self.whitening.tolist(), "margin": self.margin}
+
+
+@keras.saving.register_keras_serializable("foldernet")
+class SmoothnessPrior(keras.regularizers.Regularizer):
+    """Mean of the filter's power spectrum, each frequency with its own weight.
+
+    Args:
+        weight: float (height, width // 2 + 1), >= 0. With `strength * roughness / whitening` the
+            sum of this and `WhitenedResidual` is least squares with the classical penalty
+            `strength * |third differences|^2`.
+    """
+
+    def __init__(self, weight):
+        self.weight = np.asarray(weight, "float32")
+
+    def __call__(self, kernel):
+        height, width = self.weight.shape[0], 2 * (self.weight.shape[1] - 1)
+        real, imaginary = rfft2(kernel[:, :, 0, 0], (height, width))
+        counts = half_plane_counts(width) / (height * width)
+        weight = (counts * self.weight).T.astype("float32")
+        return ops.sum((ops.square(real) + ops.square(imaginary)) * weight)
+
+    def get_config(self):
+        return {"weight": self.weight.tolist()}
+
+
+def _size(half_plane):
+    return f"{half_plane.shape[0]}x{2 * (half_plane.shape[1] - 1)}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `measure` derives from the sharp images."""
+
+    loss: WhitenedResidual
+    prior: SmoothnessPrior | None
+    learning_rate: float
+
+    def optimizer(self, steps):
+        """Stochastic gradient descent whose steps shrink to an average over the run.
+
+        Momentum multiplies a step by 1 / (1 - momentum). Once that is 1 / `steps`, the last
+        third of the run is averaged, which is what noise needs; a cosine averages a tenth.
+        """
+        last = (1 - MOMENTUM) / steps
+        rate = min(last / self.learning_rate, 1.0)
+        schedule = keras.optimizers.schedules.ExponentialDecay(self.learning_rate, steps, rate)
+        return keras.optimizers.SGD(schedule, momentum=MOMENTUM, nesterov=True)
+
+
+def measure(sharp, kernel_size, strength=0.0, margin=0):
+    """Measures the images and sets the whitening, the prior and the step size accordingly.
+
+    Args:
+        sharp: float (n, height, width), range 0..1; 100 to 500 crops of the training images.
+        kernel_size: pixels a side of the filter.
+        strength: of the smoothness prior; `estimate_kernel(...).strength`, chosen on held-out
+            images. 0 for exact data.
+        margin: pixels at the frame's edge to leave out, see `WhitenedResidual`.
+
+    Returns:
+        A `Recipe`.
+    """
+    power = power_spectrum(sharp, kernel_size, margin)
+    penalty = strength * roughness(*sharp.shape[1:])
+    whitening = power + FLOOR * power.max() + penalty
+    weight = penalty / whitening
+    curvature = largest_curvature(sharp[:16], kernel_size, whitening, margin) + 2 * weight.max()
+    return Recipe(
+        loss=WhitenedResidual(whitening, margin),
+        prior=SmoothnessPrior(weight) if strength else None,
+        learning_rate=1 / curvature,
+    )

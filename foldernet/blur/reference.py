@@ -1,0 +1,204 @@
+"""The kernel without training: one pass over the pairs, then one linear system, in float64."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.signal.windows import bartlett
+from scipy.sparse.linalg import LinearOperator, gmres
+
+from foldernet.blur.kernels import blur
+from foldernet.blur.spectrum import FLOOR, hann_taper, roughness
+from foldernet.terminal import UserError
+
+# Fewer pixels a side than this in the window leave too few equations to be worth solving.
+SMALLEST_WINDOW = 32
+# Strengths of the prior tried, as shares of the images' mean power; then between the best two.
+STRENGTHS = (0.0, *10.0 ** np.arange(-9, 2))
+REFINEMENT = 10.0 ** np.array([-2 / 3, -1 / 3, 1 / 3, 2 / 3])
+
+
+@dataclass(frozen=True)
+class KernelEstimate:
+    """What `estimate_kernel` found."""
+
+    strength: float  # of the smoothness prior, in squared units of the images; 0 without
+    holdout_mse: float | None  # on the held-out pairs; with the right strength, the noise
+    kernel: np.ndarray  # float64 (kernel_size, kernel_size)
+    converged: bool  # whether the solver reached its tolerance
+    iterations: int
+
+
+def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True, strengths=STRENGTHS):
+    """Estimates the kernel that turns sharp images into blurred ones, by linear regression.
+
+    The regression's own normal equations aren't Toeplitz, because the frame cuts off the blurred
+    image. Multiplied instead by a copy of the sharp image under a window so far inside that no
+    shift within the filter leaves the frame (an instrumental variable), they are, exactly: two
+    correlations, summed over all pairs, are all that has to be kept.
+
+    Args:
+        pairs: iterable of (sharp, blurred), each float (height, width) or (n, height, width)
+            with or without a last axis of one channel; all of one image size. Read once; of a
+            `BlurIterator`, best in float64, one epoch is.
+        kernel_size: pixels a side, odd, no smaller than the kernel sought.
+        held_out: (sharp, blurred), each (n, height, width[, 1]), for choosing the strength of a
+            smoothness prior (third differences). None for no prior, right for exact data only.
+        zero_padded: whether the sharp images are zero outside their frame, as here in all made
+            pairs. False for a camera's pairs, where nobody knows what was outside; it costs
+            another half filter of pixels on each side.
+        strengths: of the prior to try on `held_out`, as shares of the images' mean power; the best
+            is then refined.
+
+    Returns:
+        A `KernelEstimate`. Look at `converged`.
+
+    Raises:
+        UserError: for pairs that don't match, aren't finite or are constant, an even
+            `kernel_size`, or one too large for the images.
+
+    References:
+        P. C. Hansen, J. G. Nagy, D. P. O'Leary, "Deblurring Images" (SIAM 2006), chapters 4, 6.
+        R. H. Chan, M. K. Ng, "Conjugate gradient methods for Toeplitz systems", SIAM Review 38
+        (1996), for the circulant preconditioner.
+    """
+    if kernel_size % 2 == 0:
+        raise UserError(f"kernel_size is {kernel_size}; give an odd one, which has a centre.")
+    auto, cross = _correlations(pairs, kernel_size, zero_padded)
+    power = auto[kernel_size - 1, kernel_size - 1]
+    if held_out is None:
+        return KernelEstimate(0.0, None, *_solve(auto, cross, tolerance=1e-13))
+
+    sharp, blurred = _checked(*held_out)
+    margin = 0 if zero_padded else kernel_size // 2
+    inside = (..., *(slice(margin, side - margin) for side in sharp.shape[1:]))
+    penalty = _roughness_correlation(kernel_size)
+
+    def attempt(strength):
+        # Without a prior the last digits count; with one, its bias is far above 1e-9.
+        tolerance = 1e-9 if strength else 1e-13
+        kernel, *solver = _solve(auto + strength * penalty, cross, tolerance)
+        mse = np.mean((blur(sharp, kernel) - blurred)[inside] ** 2)
+        return KernelEstimate(float(strength), float(mse), kernel, *solver)
+
+    tried = [attempt(share * power) for share in strengths]
+    best = min(tried, key=lambda estimate: estimate.holdout_mse)
+    tried = [best, *(attempt(best.strength * factor) for factor in REFINEMENT if best.strength)]
+    return min(tried, key=lambda estimate: estimate.holdout_mse)
+
+
+def _checked(sharp, blurred):
+    """One pair of batches as float64 (n, height, width), or the reason why it isn't one."""
+    if np.shape(sharp) != np.shape(blurred):
+        raise UserError(
+            f"A sharp image of shape {np.shape(sharp)} came with a blurred one of shape "
+            f"{np.shape(blurred)}. Both images of a pair must have the same size."
+        )
+    batches = []
+    for name, batch in (("sharp", sharp), ("blurred", blurred)):
+        batch = np.asarray(batch, float)
+        batch = batch[..., 0] if batch.ndim == 4 else batch
+        batch = batch[None] if batch.ndim == 2 else batch
+        if not np.isfinite(batch).all():
+            raise UserError(f"A {name} image holds NaN or infinity. Remove or repair it.")
+        batches.append(batch)
+    return batches
+
+
+def _correlations(pairs, kernel_size, zero_padded):
+    """Sums the windowed images' correlations with the images themselves and the blurred ones.
+
+    Returns:
+        auto: float64 (2 * kernel_size - 1,) * 2, lags -(kernel_size - 1) to kernel_size - 1.
+        cross: float64 (kernel_size, kernel_size).
+        Both per pixel of the window.
+    """
+    half = kernel_size // 2
+    auto = cross = shape = None
+    pixels, variation = 0.0, 0.0
+    if hasattr(pairs, "__len__"):  # a Keras iterator has a length, and yet never ends
+        pairs = map(pairs.__getitem__, range(len(pairs)))
+    for sharp, blurred in pairs:
+        sharp, blurred = _checked(sharp, blurred)
+        if shape is None:
+            shape = sharp.shape[1:]
+            margin = half if zero_padded else 2 * half
+            _require_window(shape, margin, kernel_size)
+            window = hann_taper(*shape, margin)
+            lengths = [next_fast_len(side + 2 * half, real=True) for side in shape]
+            auto = np.zeros((lengths[0], lengths[1] // 2 + 1), complex)
+            cross = np.zeros_like(auto)
+        if sharp.shape[1:] != shape:
+            raise UserError(
+                f"Images of {shape} and {sharp.shape[1:]} pixels came together. Crop all of them "
+                "to one size."
+            )
+        windowed = rfft2(sharp * window, lengths).conj()
+        auto += np.sum(windowed * rfft2(sharp, lengths), axis=0)
+        cross += np.sum(windowed * rfft2(blurred, lengths), axis=0)
+        pixels += len(sharp) * window.sum()
+        variation = max(variation, float(np.ptp(sharp, axis=(1, 2)).max()))
+    if shape is None:
+        raise UserError("There are no pairs. Give at least one sharp and one blurred image.")
+    if not variation > 0:
+        raise UserError("All sharp images are constant, which tells nothing about a kernel.")
+    return _lags(auto, lengths, 2 * half) / pixels, _lags(cross, lengths, half) / pixels
+
+
+def _require_window(shape, margin, kernel_size):
+    window = min(shape) - 2 * margin
+    if window < SMALLEST_WINDOW:
+        fits = (min(shape) - SMALLEST_WINDOW) * kernel_size // (2 * margin + 1) // 2 * 2 - 1
+        raise UserError(
+            f"A {kernel_size}x{kernel_size} filter leaves a window of {max(window, 0)} pixels in "
+            f"images of {shape[0]}x{shape[1]}; at least {SMALLEST_WINDOW} are needed. Use a "
+            f"filter of at most {max(fits, 1)} or larger images."
+        )
+
+
+def _lags(spectrum, lengths, largest):
+    """The correlation at lags -largest..largest on both axes."""
+    lags = np.arange(-largest, largest + 1)
+    return irfft2(spectrum, lengths)[np.ix_(lags, lags)]
+
+
+def _roughness_correlation(kernel_size):
+    side = next_fast_len(4 * kernel_size, real=True)
+    return _lags(roughness(side, side), (side, side), kernel_size - 1)
+
+
+def _solve(auto, cross, tolerance):
+    """Solves the block Toeplitz system auto * kernel = cross with preconditioned GMRES."""
+    size = cross.shape[0]
+    side = next_fast_len(2 * size - 1, real=True)
+    lags = np.arange(1 - size, size)
+
+    def circulant(correlation):
+        embedded = np.zeros((side, side))
+        embedded[np.ix_(lags, lags)] = correlation
+        return rfft2(embedded)
+
+    def operator(spectrum):
+        def product(kernel):
+            padded = rfft2(kernel.reshape(size, size), (side, side))
+            return irfft2(spectrum * padded, (side, side))[:size, :size].ravel()
+
+        return LinearOperator((size * size,) * 2, matvec=product, dtype=float)
+
+    # A triangle over the lags keeps the preconditioner's spectrum nearly positive.
+    triangle = bartlett(2 * size + 1)[1:-1]
+    spectrum = circulant(auto * np.outer(triangle, triangle)).real
+    inverse = 1 / np.maximum(spectrum, FLOOR * spectrum.max())
+
+    residuals = []
+    solution, flag = gmres(
+        operator(circulant(auto)),
+        cross.ravel(),
+        M=operator(inverse),
+        rtol=tolerance,
+        restart=100,
+        maxiter=4,
+        callback=residuals.append,
+        callback_type="pr_norm",
+    )
+    return solution.reshape(size, size), flag == 0, len(residuals)

@@ -1,0 +1,224 @@
+"""`BlurDataGenerator`: batches of crops of photographs, each with its blurred version."""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import psutil
+
+from foldernet import terminal
+from foldernet.blur.kernels import observe
+from foldernet.data import sources, threads
+from foldernet.data.cache import MEMORY_SHARE
+from foldernet.data.folders import Listing
+from foldernet.data.generator import DirectoryIterator, ImageDataGenerator
+from foldernet.data.reader import ImageError, read_image
+from foldernet.terminal import UserError
+
+
+class BlurDataGenerator(ImageDataGenerator):
+    """Pairs (image, blurred image): grey crops of the original pixels of photographs, 0..1.
+
+    Either the pairs are made: a crop is augmented as the arguments of `ImageDataGenerator` say,
+    and then blurred with a known kernel, zero-padded as by `scipy.signal.convolve2d(image, kernel,
+    mode="same", boundary="fill")`. Or they are found: the same crop of two files of one name.
+
+    Args:
+        kernel: float (size, size), as from `foldernet.blur.kernels`; None for pairs that are found.
+        noise: standard deviation of the white noise added to what was blurred, as a share of the
+            range; drawn anew for each crop in each epoch.
+        bits: of the blurred image's values, 8 as in a camera's file; 0 doesn't round.
+        **keywords: as for `ImageDataGenerator`. Flips leave pixels as they are; turns and zooms
+            take the highest frequencies, and with them what there is to learn, away.
+
+    Example:
+        pairs = BlurDataGenerator(kernels.gaussian(7)).flow_from_directory("photographs")
+        images, blurred = pairs[0]  # (32, 256, 256, 1) float32 each
+    """
+
+    def __init__(self, kernel=None, noise=0.0, bits=0, **keywords):
+        super().__init__(**keywords)
+        self.kernel, self.noise, self.bits = kernel, noise, bits
+
+    def flow_from_directory(
+        self,
+        directory,
+        blurred=None,
+        crops=512,
+        target_size=(256, 256),
+        batch_size=32,
+        shuffle=True,
+        seed=None,
+    ):
+        """Batches of crops of the photographs in a folder.
+
+        Args:
+            directory: of photographs at any depth, or a `Listing` of them.
+            blurred: folder with the blurred versions, under the same names; None makes them.
+            crops: in an epoch, shared evenly by the photographs.
+            target_size: (height, width) of the crops in pixels.
+            batch_size: crops in a batch.
+            shuffle: draw other crops, in another order, in each epoch; else each has the same.
+            seed: of the crops, the augmentation and the noise: with it, a batch depends on the
+                epoch and its index alone.
+
+        Returns:
+            A `BlurIterator`, which `fit` takes.
+
+        Raises:
+            ValueError: the generator has no kernel and no folder of blurred photographs is named,
+                or it has both.
+        """
+        if (self.kernel is None) == (blurred is None):
+            raise ValueError("Give the generator a kernel, or name a folder of blurred images.")
+        return BlurIterator(directory, self, blurred, crops, target_size, batch_size, shuffle, seed)
+
+
+class BlurIterator(DirectoryIterator):
+    """What `BlurDataGenerator.flow_from_directory` returns."""
+
+    def __init__(
+        self, directory, generator, blurred, crops, target_size, batch_size, shuffle, seed
+    ):
+        listing = directory if isinstance(directory, Listing) else sources.photographs(directory)
+        self.blurred_folder, self.crops = blurred, crops
+        super().__init__(
+            listing,
+            generator,
+            target_size=target_size,
+            color_mode="grayscale",
+            class_mode=None,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            dtype=generator.dtype,
+        )
+
+    def _begin(self, augmented):
+        self.n = self.crops  # what an epoch is counted in, here and in Keras's Iterator
+        super()._begin(augmented and self.blurred_folder is None)
+
+    def _new_cache(self):
+        return PhotographCache(self.samples, self._read, self.image_data_generator.cache)
+
+    def leave_out(self, positions):
+        super().leave_out(positions)
+        self.n = self.crops
+        self.ready = [0.0] * len(self)
+
+    def exact(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Batch `index` of `epoch` before it is rounded to the generator's dtype.
+
+        Returns:
+            Sharp and blurred crops, each float64 (n, height, width, 1), 0..1.
+        """
+        generator = self.image_data_generator
+        epoch = epoch if self.shuffle else 0
+        random = np.random.default_rng([self._entropy, epoch, index])
+        chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        photographs, _ = self._images(chosen % self.samples)
+        crops = np.stack([self._crop(photograph, random) for photograph in photographs])
+        if self.blurred_folder is not None:
+            return crops[..., :1] / 255, crops[..., 1:] / 255
+        sharp = generator.transform_batch(crops, random if self.augmented else None)
+        sharp = sharp.astype(float) / 255
+        blurred = observe(sharp[..., 0], generator.kernel, generator.noise, generator.bits, random)
+        return sharp, blurred[..., None]
+
+    def _batch(self, epoch, index):
+        sharp, blurred = self.exact(epoch, index)
+        return sharp.astype(self.dtype), blurred.astype(self.dtype)
+
+    def _crop(self, photograph, random):
+        top, left = (
+            random.integers(side - length + 1)
+            for side, length in zip(photograph.shape[:2], self.target_size, strict=True)
+        )
+        return photograph[top : top + self.target_size[0], left : left + self.target_size[1]]
+
+    def _read(self, position: int) -> np.ndarray:
+        """A photograph, (height, width, 1) uint8, or with its blurred version as a second channel.
+
+        Raises:
+            ImageError: it can't be read, or nothing can be learnt from it.
+            UserError: its blurred version has another size.
+        """
+        path = self.path(position)
+        pixels = read_image(path, color_mode="grayscale")
+        height, width = pixels.shape[:2]
+        if height < self.target_size[0] or width < self.target_size[1]:
+            wanted = "x".join(map(str, reversed(self.target_size)))
+            raise ImageError(path, f"{width}x{height} pixels are less than a crop of {wanted}")
+        if pixels.min() == pixels.max():
+            raise ImageError(path, "all its pixels are alike, which tells nothing about a blur")
+        if self.blurred_folder is None:
+            return pixels
+        other_path = os.path.join(self.blurred_folder, self.filenames[position])
+        other = read_image(other_path, color_mode="grayscale")
+        if other.shape != pixels.shape:
+            raise UserError(
+                f"'{path}' is {width}x{height} pixels and '{other_path}'"
+                f" {other.shape[1]}x{other.shape[0]}; the images of a pair must have the same size."
+            )
+        return np.concatenate([pixels, other], axis=2)
+
+
+class PhotographCache:
+    """Photographs of any size, kept in memory once they are decoded, as far as they fit.
+
+    `foldernet.data.cache.ArrayCache` for arrays whose shapes differ, and never on disk.
+
+    Args:
+        count: how many photographs.
+        read: position -> uint8 array; what it raises as ImageError is not kept.
+        mode: "off" keeps nothing; otherwise a quarter of the memory that is free is filled, or
+            with "memory" any.
+    """
+
+    def __init__(self, count, read, mode="auto"):
+        self._count, self._read = count, read
+        self._kept, self._held = {}, 0  # position -> array, and bytes of all
+        free = MEMORY_SHARE * psutil.virtual_memory().available
+        self._room = {"off": 0, "memory": float("inf")}.get(mode, free)
+
+    @property
+    def missing(self) -> int:
+        """How many photographs are yet to be decoded."""
+        return self._count - len(self._kept)
+
+    def rows(self, positions: np.ndarray) -> list[np.ndarray | ImageError]:
+        """The photographs at `positions`, or why one can't be read."""
+        return list(threads.map(self._row, map(int, positions)))
+
+    def fill(self) -> Iterator[tuple[int, ImageError | None]]:
+        """Read every photograph; yields each position, with why it can't be read."""
+        rows = threads.map(self._row, range(self._count))
+        for position, row in enumerate(rows):
+            yield position, row if isinstance(row, ImageError) else None
+
+    def keep(self, positions: np.ndarray) -> None:
+        """Forget all photographs but those at `positions`, which are numbered anew."""
+        kept = [self._kept.get(int(position)) for position in positions]
+        self._count = len(kept)
+        self._kept = {new: row for new, row in enumerate(kept) if row is not None}
+        self._held = sum(row.nbytes for row in self._kept.values())
+
+    def flush(self) -> None:
+        """Nothing is written."""
+
+    def in_words(self) -> str:
+        """What the terminal says of it."""
+        held = terminal.count(len(self._kept), "photograph")
+        return f"{held} in memory, {self._held / 1e6:,.1f} MB"
+
+    def _row(self, position: int) -> np.ndarray | ImageError:
+        if position in self._kept:
+            return self._kept[position]
+        try:
+            row = self._read(position)
+        except ImageError as error:
+            return error
+        if self._held + row.nbytes < self._room:
+            self._kept[position] = row
+            self._held += row.nbytes
+        return row

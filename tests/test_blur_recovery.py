@@ -1,0 +1,164 @@
+"""The science: the filter that comes out is the filter that went in."""
+
+import keras
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from foldernet.blur import kernels, scores
+from foldernet.blur.kernels import blur
+from foldernet.blur.recipe import SmoothnessPrior, WhitenedResidual, measure
+from foldernet.blur.reference import estimate_kernel
+from foldernet.blur.spectrum import identifiable_band, largest_curvature, power_spectrum
+from foldernet.models.single_filter import single_filter
+from foldernet.terminal import UserError
+
+ASYMMETRIC = np.random.default_rng(7).random((7, 7)) / 24.5
+
+
+def textures(count, seed=0, size=96):
+    """Images as photographs are: power falling with the square of the frequency, range 0..1."""
+    rng = np.random.default_rng(seed)
+    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :])
+    spectrum = np.fft.rfft2(rng.standard_normal((count, size, size))) / (frequency + 1 / size)
+    images = np.fft.irfft2(spectrum, (size, size))
+    low, high = images.min(axis=(1, 2), keepdims=True), images.max(axis=(1, 2), keepdims=True)
+    return (images - low) / (high - low)
+
+
+def train(sharp, blurred, kernel_size, epochs, strength=0.0, batch=8):
+    recipe = measure(sharp, kernel_size, strength)
+    model = single_filter(sharp.shape[1], kernel_size, regularizer=recipe.prior)
+    steps = epochs * len(sharp) // batch
+    model.compile(recipe.optimizer(steps), loss=recipe.loss, jit_compile=True)
+    keras.utils.set_random_seed(0)
+    model.fit(sharp[..., None], blurred[..., None], batch, epochs, verbose=0)
+    return model.get_layer("filter").kernel.numpy()[:, :, 0, 0].astype(float)
+
+
+@pytest.mark.parametrize("kernel", [kernels.gaussian(2), kernels.disk(3.5)])
+def test_training_recovers_the_kernel_from_photograph_like_images(kernel):
+    sharp = textures(64)
+    learnt = train(sharp, blur(sharp, kernel), 25, epochs=12)
+    assert scores.relative_l2(learnt, kernel) < 1e-4
+    assert scores.centroid_shift_pixels(learnt, kernel) < 1e-3
+
+
+def test_training_recovers_the_kernel_from_white_noise():
+    sharp = np.random.default_rng(0).random((64, 96, 96))
+    learnt = train(sharp, blur(sharp, ASYMMETRIC), 25, epochs=12)
+    assert scores.relative_l2(learnt, ASYMMETRIC) < 1e-4
+
+
+def test_training_recovers_a_gaussian_from_smooth_images():
+    sharp = gaussian_filter(textures(64), (0, 3, 3))
+    learnt = train(sharp, blur(sharp, kernels.gaussian(4)), 41, epochs=12)
+    assert scores.relative_l2(learnt, kernels.gaussian(4)) < 1e-2
+
+
+def test_the_prior_chosen_on_held_out_images_helps_against_noise():
+    rng = np.random.default_rng(1)
+    kernel = kernels.gaussian(2)
+    sharp = textures(64)
+    blurred = blur(sharp, kernel) + 0.01 * rng.standard_normal(sharp.shape)
+    held_out = textures(16, seed=1)
+    held_out = held_out, blur(held_out, kernel) + 0.01 * rng.standard_normal(held_out.shape)
+    estimate = estimate_kernel([(sharp, blurred)], 25, held_out)
+    assert estimate.converged
+    assert estimate.strength > 0
+    bare = estimate_kernel([(sharp, blurred)], 25)
+    assert scores.relative_l2(estimate.kernel, kernel) < 0.5 * scores.relative_l2(
+        bare.kernel, kernel
+    )
+    learnt = train(sharp, blurred, 25, epochs=12, strength=estimate.strength)
+    assert scores.relative_l2(learnt, kernel) < 2 * scores.relative_l2(estimate.kernel, kernel)
+
+
+@pytest.mark.parametrize("zero_padded", [True, False])
+def test_the_reference_is_exact_on_exact_pairs(zero_padded):
+    sharp = textures(20, size=128)
+    blurred = blur(sharp, ASYMMETRIC)
+    if not zero_padded:  # a camera: what was outside the frame is gone
+        sharp, blurred = sharp[:, 8:-8, 8:-8], blurred[:, 8:-8, 8:-8]
+    estimate = estimate_kernel(zip(sharp, blurred, strict=True), 17, zero_padded=zero_padded)
+    assert estimate.converged
+    assert scores.relative_l2(estimate.kernel, ASYMMETRIC) < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("sharp", "blurred", "size", "message"),
+    [
+        (np.ones((1, 64, 64)), np.ones((1, 64, 63)), 5, "must have the same size"),
+        (np.ones((1, 64, 64)), np.ones((1, 64, 64)), 5, "constant"),
+        (np.full((1, 64, 64), np.nan), np.ones((1, 64, 64)), 5, "NaN"),
+        (textures(1), textures(1), 4, "odd"),
+        (textures(1), textures(1), 95, "at most 63"),
+    ],
+)
+def test_the_reference_says_what_is_wrong_with_the_pairs(sharp, blurred, size, message):
+    with pytest.raises(UserError, match=message):
+        estimate_kernel([(sharp, blurred)], size)
+
+
+def test_the_reference_needs_a_pair():
+    with pytest.raises(UserError, match="no pairs"):
+        estimate_kernel([], 5)
+
+
+def test_the_curvature_is_the_hessian_of_the_loss():
+    sharp = textures(3, size=32)
+    power = power_spectrum(sharp, 5)
+    loss = WhitenedResidual(power)
+    columns = [blur(sharp, unit) for unit in np.eye(25).reshape(25, 5, 5)]
+    values = np.array(
+        [
+            [np.mean(loss(np.zeros((3, 32, 32, 1)), (a + b)[..., None])) for b in columns]
+            for a in columns
+        ]
+    )
+    alone = np.diag(values) / 4  # the loss is quadratic: loss(2a) = 4 loss(a)
+    hessian = values - alone[:, None] - alone[None, :]
+    largest = np.linalg.eigvalsh(hessian)[-1]
+    np.testing.assert_allclose(largest_curvature(sharp, 5, power), largest, rtol=0.02)
+
+
+def test_white_noise_has_a_flat_spectrum_at_its_variance():
+    noise = np.random.default_rng(0).standard_normal((200, 32, 32))
+    np.testing.assert_allclose(power_spectrum(noise), 1, rtol=0.4)
+    np.testing.assert_allclose(power_spectrum(noise).mean(), 1, rtol=0.01)
+
+
+def test_the_band_ends_where_noise_drowns_the_images():
+    power = power_spectrum(textures(32), 25)
+    kernel = kernels.gaussian(2)
+    limits = [identifiable_band(power, v, 10**6, kernel)[1] for v in (1e-14, 1e-3, 1e-1)]
+    assert limits[0] == pytest.approx(np.sqrt(0.5))
+    assert limits[0] > limits[1] > limits[2]
+
+
+def test_the_loss_and_the_prior_survive_serialization():
+    power = power_spectrum(textures(4, size=32))
+    loss = keras.losses.deserialize(keras.losses.serialize(WhitenedResidual(power, margin=2)))
+    np.testing.assert_array_equal(loss.whitening, power.astype("float32"))
+    prior = keras.regularizers.deserialize(keras.regularizers.serialize(SmoothnessPrior(power)))
+    np.testing.assert_array_equal(prior.weight, power.astype("float32"))
+
+
+def test_the_loss_refuses_images_of_another_size():
+    loss = WhitenedResidual(power_spectrum(textures(4, size=32)))
+    with pytest.raises(ValueError, match="measured on 32x32 images and got 48x48"):
+        loss(np.zeros((1, 48, 48, 1)), np.zeros((1, 48, 48, 1)))
+
+
+def test_scores_of_a_gaussian_are_the_textbooks():
+    kernel = kernels.gaussian(4)
+    assert scores.relative_l2(kernel, kernels.centered(kernel, 51)) == 0
+    assert scores.dc_gain(2 * kernel) == pytest.approx(2)
+    assert scores.fwhm_pixels(kernel) == pytest.approx(2.3548 * 4, rel=0.01)
+    expected = np.sqrt(np.log(2) / 2) / (np.pi * 4)
+    assert scores.mtf50_cycles_per_pixel(kernel) == pytest.approx(expected, rel=0.01)
+    shifted = np.roll(kernels.centered(kernel, 51), (3, 4), axis=(0, 1))
+    assert scores.centroid_shift_pixels(shifted, kernel) == pytest.approx(5, abs=0.01)
+    band = np.ones((64, 33), bool)
+    assert scores.in_band_otf_error(1.01 * kernel, kernel, band) == pytest.approx(0.01)
+    assert scores.psnr(np.zeros(4), np.full(4, 0.1)) == pytest.approx(20)
