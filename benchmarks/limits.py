@@ -59,7 +59,7 @@ def network(size: str) -> dict:
     from foldernet.tasks import classification_loss
     from foldernet.training import optimizers
 
-    config, steps = Config(), 64
+    config, steps = Config().settled(images=3000), 64
     model = simpleconv3((int(size), int(size), 3), 10)
     optimizer, _ = optimizers.optimizer(config, steps)
     model.compile(optimizer, classification_loss(config), **optimizers.execution())
