@@ -13,6 +13,7 @@ from foldernet.data import sources
 def main(arguments: list[str] | None = None) -> None:
     config = parse(Config, "python train.py [DATA] [options]", arguments)
     dataset = sources.find(config)
+    config = config.settled(images=len(dataset.splits["training"]))
     with terminal.quiet_tensorflow():  # three seconds, spent now that there is something to train
         import keras
 

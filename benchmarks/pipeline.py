@@ -30,7 +30,6 @@ beyond the imports, pages of files on disk are left out, which the kernel can ta
 """
 
 import importlib
-import inspect
 import itertools
 import json
 import math
@@ -48,11 +47,9 @@ PUBLISHED = {"shear_range": SHEAR, "zoom_range": ZOOM, "horizontal_flip": True}
 LATER_EPOCHS, LATER_SECONDS = 3, 2.0  # at least so many, and for at least so long
 
 
-def foldernet(folder, size, cache=None, **arguments):
+def foldernet(folder, size, **arguments):
     from foldernet import ImageDataGenerator
 
-    if cache and "cache" in inspect.signature(ImageDataGenerator.__init__).parameters:
-        arguments["cache"] = cache
     generator = ImageDataGenerator(**PUBLISHED, **arguments)
     return through_fit(generator.flow_from_directory(folder, (size, size), batch_size=BATCH))
 

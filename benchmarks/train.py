@@ -156,8 +156,8 @@ def fit(folder: str, source: str) -> dict:
     from foldernet.training import optimizers
 
     keras.utils.set_random_seed(0)
-    config = Config(data=Path(folder))
-    dataset = folders.find(config.data)
+    dataset = folders.find(Path(folder))
+    config = Config(data=Path(folder)).settled(len(dataset.splits["training"]))
     task = TASKS["classify"]
     batches = task.batches(config, dataset)["training"]
     model = task.model(config, dataset)

@@ -212,6 +212,17 @@ def test_a_learning_rate_that_diverges_is_told(stripes_folder, capsys):
     assert "Lower --learning-rate" in capsys.readouterr().err
 
 
+def test_batch_and_step_suit_the_number_of_images():
+    from foldernet.config import Config
+
+    settled = {count: Config().settled(count) for count in (10, 640, 3000, 10**6)}
+    assert [config.batch_size for config in settled.values()] == [16, 32, 128, 128]
+    assert settled[3000].learning_rate == pytest.approx(0.003)
+    assert settled[640].learning_rate == pytest.approx(0.0015)
+    given = Config(batch_size=7, learning_rate=0.1).settled(3000)
+    assert (given.batch_size, given.learning_rate) == (7, 0.1)
+
+
 def test_common_spellings_of_other_tools_work():
     from foldernet.config import Config, parse
 

@@ -23,6 +23,7 @@ BORDERS = {
     "wrap": cv2.BORDER_WRAP,
     "constant": cv2.BORDER_CONSTANT,
 }
+SHARED_BYTES = 2**20  # a smaller batch is warped sooner than it is shared out to threads
 CHANNELS_AT_ONCE = 4  # OpenCV warps no more in one call
 
 
@@ -130,7 +131,7 @@ def apply(
     fill = (fill_value,) * CHANNELS_AT_ONCE
     arguments = (width, height), flags, BORDERS[fill_mode], fill
     maps = matrices(transform, (height, width))
-    share = -(-len(images) // THREADS)
+    share = len(images) if out.nbytes < SHARED_BYTES else -(-len(images) // THREADS)
     parts = [slice(start, start + share) for start in range(0, len(images), share)]
     for _ in threads.map(
         lambda part: _warp(images[part], maps[part], out[part], *arguments), parts

@@ -1,0 +1,109 @@
+"""Where the time goes: the decoder alone, the warp alone, and the network alone.
+
+    pip install -r requirements.txt -r requirements-benchmarks.txt
+    python benchmarks/limits.py
+
+(table of the last run: to be filled in)
+
+Images/s on one core for decoding with the project's reader and for warping, and for a training step
+of the default network at the default batch size on all cores, its images in memory. A pipeline that
+decodes once can be no faster than the warp times the cores; training can be no faster than the
+network.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import measure
+import numpy as np
+
+CASES = {"a": (500, 60, 60), "b": (200, 500, 375), "c": (12, 4032, 3024)}  # count, width, height
+SIZES = (48, 224)
+WARPED = 2000
+
+
+def decoder(folder: str, size: str) -> dict:
+    """The reader, one image after the other."""
+    from foldernet.data.reader import read_image
+
+    paths = sorted(str(path) for path in Path(folder).rglob("*.jpg"))
+    return rate(lambda: [read_image(path, (int(size), int(size))) for path in paths], len(paths))
+
+
+def warp(size: str) -> dict:
+    """The published augmentation, one image after the other."""
+    import cv2
+
+    from foldernet.data import augment
+    from foldernet.data.generator import ImageDataGenerator
+
+    random = np.random.default_rng(0)
+    shape = (int(size), int(size))
+    generator = ImageDataGenerator(shear_range=0.2, zoom_range=0.2, horizontal_flip=True)
+    images = random.integers(0, 256, (WARPED, *shape, 3), np.uint8)
+    maps = augment.matrices(augment.draw(generator, WARPED, shape, random), shape)
+    out, fill = np.empty_like(images), (0.0,) * 4
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    border = augment.BORDERS["nearest"]
+    return rate(lambda: augment._warp(images, maps, out, shape, flags, border, fill), WARPED)
+
+
+def network(size: str) -> dict:
+    """A training step of the default recipe on one batch, again and again."""
+    import tensorflow as tf
+
+    from foldernet.config import Config
+    from foldernet.models.simpleconv3 import simpleconv3
+    from foldernet.tasks import classification_loss
+    from foldernet.training import optimizers
+
+    config, steps = Config().settled(images=3000), 64
+    model = simpleconv3((int(size), int(size), 3), 10)
+    optimizer, _ = optimizers.optimizer(config, steps)
+    model.compile(optimizer, classification_loss(config), **optimizers.execution())
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (config.batch_size, int(size), int(size), 3), np.uint8)
+    labels = np.eye(10, dtype="float32")[random.integers(0, 10, config.batch_size)]
+    batches = tf.data.Dataset.from_tensors((images, labels)).repeat(steps)
+    return rate(lambda: model.fit(batches, verbose=0), steps * config.batch_size)
+
+
+def rate(work, images: int) -> dict:
+    """Images/s of the fastest of five times, after one to warm up."""
+    seconds = []
+    for _ in range(6):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return {"rate": images / min(seconds[1:])}
+
+
+def main() -> None:
+    options = measure.parser(__doc__, "one round")
+    options = options.parse_args()
+    if options.contestant:
+        kind, *arguments = options.contestant
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        print(json.dumps({"decoder": decoder, "warp": warp, "network": network}[kind](*arguments)))
+        return
+    turns = {}
+    with measure.workspace(options.folder) as folder:
+        for size in SIZES:
+            for case, (count, width, height) in CASES.items():
+                images = measure.build_images(folder / case, count, width, height)
+                label = f"decoder, {width}x{height} JPEG"
+                turns[label, size] = measure.child(__file__, "decoder", images, size)
+            turns["warp", size] = measure.child(__file__, "warp", size)
+            turns["network, all cores", size] = measure.child(__file__, "network", size)
+        measured = measure.rounds(turns, 1 if options.quick else options.repeats)
+    rows = [
+        {"what": what} | {f"to {size}, images/s": measured[what, size]["rate"] for size in SIZES}
+        for what in dict.fromkeys(what for what, _ in turns)
+    ]
+    measure.report("limits", {"Limits": rows}, options)
+
+
+if __name__ == "__main__":
+    main()
