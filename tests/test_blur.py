@@ -230,9 +230,9 @@ def test_the_set_that_ships_names_a_licence_for_each_photograph():
 def test_an_option_of_another_mode_is_refused_and_defaults_depend_on_the_mode():
     with pytest.raises(UserError, match="--sigma is for --mode blur, and this is --mode classify"):
         parse(Config, "", ["--sigma", "3"])
-    assert parse(Config, "", []).batch_size == 64
-    assert parse(Config, "", ["--mode", "blur"]).batch_size == 8
-    assert parse(Config, "", ["--mode", "blur", "-b", "64"]).batch_size == 64
+    assert parse(Config, "", []).epochs == 25
+    assert parse(Config, "", ["--mode", "blur"]).epochs == 6
+    assert parse(Config, "", ["--mode", "blur", "--epochs", "25"]).epochs == 25
 
 
 def mistaken_pairs(place: Path) -> None:

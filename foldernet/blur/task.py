@@ -164,9 +164,10 @@ def _reference(config: Config, training: BlurIterator, size: int, held_out) -> K
 
 
 def _largest_reference(config: Config) -> int:
-    """The largest odd filter that leaves the reference a window to look through."""
+    """The largest odd filter that leaves the reference half of the image to look through."""
     sides = 2 if config.blur.pairs else 1  # of half a filter, on each side of the window
-    return _odd((config.image_size - SMALLEST_WINDOW) / sides - 1)
+    window = max(config.image_size / 2, SMALLEST_WINDOW + 1)
+    return max(1, _odd((config.image_size - window) / sides))
 
 
 def _support(kernel: np.ndarray) -> int:
