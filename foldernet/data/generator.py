@@ -155,8 +155,15 @@ class ImageDataGenerator(keras_image.ImageDataGenerator):
         interpolation="area",
         validate_filenames=True,
         keep_aspect_ratio=False,
+        **deprecated,
     ):
-        """Batches from the files that a pandas DataFrame names; the arguments are Keras's."""
+        """Batches from the files that a pandas DataFrame names; the arguments are Keras's.
+
+        `has_ext`, `sort` and `drop_duplicates` do nothing, as in Keras, which still takes them.
+        """
+        unknown = set(deprecated) - {"has_ext", "sort", "drop_duplicates"}
+        if unknown:
+            raise TypeError(f"flow_from_dataframe has no argument {', '.join(sorted(unknown))}.")
         return DataFrameIterator(
             dataframe,
             directory,
