@@ -3,7 +3,7 @@
     pip install -r requirements.txt -r requirements-benchmarks.txt
     python benchmarks/blur.py --folder blur-runs
 
-(table of the last run: to be filled in)
+(The whole has yet to be run; docs/blur.md has what was measured so far.)
 
 Every row is `train.py --mode blur` with the options shown by --list, once for each seed, in a
 process of its own; errors are relative L2, medians over the seeds, the worst seed beside them. The
