@@ -153,7 +153,6 @@ def fit(folder: str, source: str) -> dict:
     from foldernet.config import Config
     from foldernet.data import folders
     from foldernet.tasks import TASKS
-    from foldernet.training import optimizers
 
     keras.utils.set_random_seed(0)
     dataset = folders.find(Path(folder))
@@ -161,10 +160,8 @@ def fit(folder: str, source: str) -> dict:
     task = TASKS["classify"]
     batches = task.batches(config, dataset)["training"]
     model = task.model(config, dataset)
-    optimizer, _ = optimizers.optimizer(config, len(batches))
-    model.compile(
-        optimizer, task.loss(config), metrics=task.metrics(config), **optimizers.execution()
-    )
+    arguments, _ = task.compile(config, dataset, len(batches))
+    model.compile(**arguments)
     ends = []
     clock = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())
