@@ -3,7 +3,7 @@
     pip install -r requirements.txt -r requirements-benchmarks.txt
     python benchmarks/growth.py
 
-(table of the last run: to be filled in)
+(The full run on a quiet machine is still to come.)
 
 JPEGs of 60x60 cut from scikit-image's photographs, the published augmentation, batches of 64 at 48
 pixels. Each number of images has a process of its own, an empty cache, and its turn in each round;

@@ -3,7 +3,7 @@
     pip install -r requirements.txt -r requirements-benchmarks.txt
     python benchmarks/pipeline.py
 
-(table of the last run: to be filled in)
+(The full run on a quiet machine is still to come.)
 
 Data: (a) 5,000 JPEGs of 60x60, (b) 2,000 of 500x375, (c) 100 of 4032x3024, cut from scikit-image's
 photographs. Work: the published augmentation (shear within 0.2 degrees, zoom within 0.2 on each

@@ -3,7 +3,7 @@
     pip install -r requirements.txt -r requirements-benchmarks.txt
     python benchmarks/predict.py
 
-(table of the last run: to be filled in)
+(The full run on a quiet machine is still to come.)
 
 2,000 JPEGs of 500x375 cut from scikit-image's photographs, and one model file that train.py saves
 after an epoch on them. The published script takes one image at a time: load_img, img_to_array,
