@@ -11,6 +11,19 @@ accuracy first reaches the mean of the published recipe's last five epochs.
 
 Then the input pipeline: images/s of `fit` over those of the same network on random arrays that are
 in memory already, neither with callbacks, later epochs only.
+
+Three seeds, AMD EPYC, 2 cores, Python 3.11.7, Keras 3.15.1:
+
+| set     | recipe    | last accuracy | worst seed | best epoch | seconds | seconds to the goal | of its time |
+| ------- | --------- | ------------: | ---------: | ---------: | ------: | ------------------: | ----------: |
+| animals | published |          0.92 |      0.909 |      0.938 |    96.3 |                65.7 |           1 |
+| animals | ours      |         0.966 |      0.959 |      0.968 |    29.9 |                12.6 |       0.311 |
+| digits  | published |         0.963 |      0.961 |      0.967 |    52.6 |                31.6 |           1 |
+| digits  | ours      |         0.992 |      0.991 |      0.993 |    18.2 |                6.72 |       0.347 |
+
+| fit from the folder, images/s | from memory, images/s | ratio |
+| ----------------------------: | --------------------: | ----: |
+|                         3,290 |                 4,373 | 0.752 |
 """
 
 import json
