@@ -266,9 +266,8 @@ class Config:
     def settled(self, images: int) -> "Config":
         """This config with the batch size and learning rate that suit so many training images.
 
-        Large batches use the cores better (128 images trained 1.4 times as fast as 64 on two), and
-        a small set needs its steps. The step may grow with the root of the batch, as the noise of a
-        gradient falls with it.
+        Large batches use the cores better, and a small set needs its steps. The step may grow with
+        the root of the batch, as the noise of a gradient falls with it.
         """
         batch_size = self.batch_size
         if batch_size is None:

@@ -14,7 +14,7 @@ import numpy as np
 from foldernet.data import THREADS, threads
 
 # Images are small and many: whole ones are shared out to our threads, and OpenCV's own, which would
-# share out the rows of each, only get in their way (135,000 against 85,000 images/s on two cores).
+# share out the rows of each, only get in their way.
 cv2.setNumThreads(1)
 
 BORDERS = {
