@@ -284,6 +284,7 @@ class _PureBatches:
     def _begin(self, augmented: bool) -> None:
         """Complete a Keras iterator; without a seed, one comes from NumPy's global state."""
         self.epoch = 0
+        self._ordered = None
         self.ready = [0.0] * len(self)
         self.augmented = augmented
         self._entropy = np.random.randint(2**31) if self.seed is None else self.seed
@@ -316,9 +317,14 @@ class _PureBatches:
 
     def _order(self, epoch: int) -> np.ndarray:
         """The images in the order in which the epoch takes them."""
-        if not self.shuffle:
-            return np.arange(self.n)
-        return np.random.default_rng([self._entropy, epoch]).permutation(self.n)
+        # Kept for the epoch: made anew for each batch, it would cost as much as there are images.
+        known = self._ordered  # read once; another thread may replace it, whole
+        if known is None or known[0] != (epoch, self.n):
+            order = np.arange(self.n)
+            if self.shuffle:
+                order = np.random.default_rng([self._entropy, epoch]).permutation(self.n)
+            known = self._ordered = ((epoch, self.n), order)
+        return known[1]
 
     def _batch(self, epoch: int, index: int):
         """Batch `index` of `epoch`: images, then labels and weights where there are any."""
