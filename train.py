@@ -2,16 +2,17 @@
 
 import contextlib
 import sys
-import time
 
-from foldernet import terminal
+from foldernet import environment, terminal
 from foldernet.config import Config, parse
 from foldernet.data import sources
+from foldernet.training import resume, runs
 
 
 @terminal.door
 def main(arguments: list[str] | None = None) -> None:
-    config = parse(Config, "python train.py [DATA] [options]", arguments)
+    config = parse(Config, "python train.py [DATA] [options]", arguments, resume.earlier)
+    environment.check()
     dataset = sources.find(config)
     config = config.settled(images=len(dataset.splits["training"]))
     with terminal.quiet_tensorflow():  # three seconds, spent now that there is something to train
@@ -21,8 +22,9 @@ def main(arguments: list[str] | None = None) -> None:
         from foldernet.report import summary
         from foldernet.report.figures import FigureLog
         from foldernet.tasks import TASKS
-        from foldernet.training import callbacks, runs, weights
+        from foldernet.training import callbacks, states, weights
 
+    environment.check_graphics()
     keras.utils.set_random_seed(config.seed)
     task = TASKS[config.mode]
     batches = task.batches(config, dataset)
@@ -36,43 +38,45 @@ def main(arguments: list[str] | None = None) -> None:
     arguments, schedule = task.compile(config, dataset, len(batches["training"]))
     model.compile(**arguments)
 
-    run = runs.create(config, dataset)
-    found = task.found(config, dataset)
-    summary.tell_found(config, dataset, sizes, model, frozen, batches, run, found)
-    log = FigureLog(run.logs)
-    task.before(config, dataset, batches, log)
+    with runs.opened(config) as run:
+        resume.remember(run, config, dataset)
+        state = states.read(run, config) if config.resume else None
+        found = task.found(config, dataset)
+        summary.tell_found(config, dataset, sizes, model, frozen, batches, run, found)
+        log = FigureLog(run.logs)
+        task.before(config, dataset, batches, log)
 
-    metadata = task.metadata(config, dataset)
-    best = callbacks.BestModel(run.models / "best.keras", task.monitors, metadata)
-    started = time.perf_counter()
-    with contextlib.redirect_stdout(sys.stderr):  # Keras's progress is status, not a result
-        history = model.fit(
-            batches["training"],
-            validation_data=batches["validation"],
-            epochs=config.epochs,
-            class_weight=task.class_weights(config, dataset),
-            shuffle=False,  # the batches are shuffled within; this would shuffle their order again
-            verbose=0,  # EpochLines shows the progress
-            callbacks=[
-                callbacks.Pace(batches["training"]),
-                *task.callbacks(config, dataset, log),
-                *schedule,
-                best,
-                callbacks.LastModel(run.models / "last.keras", metadata),
-                keras.callbacks.TensorBoard(run.logs),
-                keras.callbacks.CSVLogger(run.models / "history.csv"),
-                keras.callbacks.TerminateOnNaN(),
-                *callbacks.early_stopping(config),
-                callbacks.EpochLines(best),
-            ],
-        )
-    seconds = time.perf_counter() - started
-
-    model = best.load()
-    scores = task.report(config, dataset, batches, model, log, run)
-    scores |= summary.pace(best.best_epoch, len(history.epoch), seconds, batches)
-    runs.write_json(run.models / "metrics.json", scores)
-    summary.tell_result(scores, run)
+        metadata = task.metadata(config, dataset)
+        best = callbacks.BestModel(run.models / "best.keras", task.monitors, metadata)
+        watching = [
+            callbacks.Pace(batches["training"]),
+            *task.callbacks(config, dataset, log),
+            *schedule,
+            best,
+            callbacks.LastModel(run.models / "last.keras", metadata),
+            callbacks.Curves(run.logs),
+            *callbacks.early_stopping(config),
+            callbacks.EpochLines(best),
+        ]
+        keeper = states.StateKeeper(run, config, batches["training"], watching, state)
+        with states.in_good_order(keeper), contextlib.redirect_stdout(sys.stderr):
+            if not keeper.ended:
+                model.fit(
+                    batches["training"],
+                    validation_data=batches["validation"],
+                    initial_epoch=len(keeper.history),
+                    epochs=config.epochs,
+                    class_weight=task.class_weights(config, dataset),
+                    shuffle=False,  # batches are shuffled within; this would shuffle their order
+                    verbose=0,  # EpochLines shows the progress, on standard error: it's no result
+                    callbacks=[keeper, *watching, states.HistoryFile(keeper)],
+                )
+                keeper.end()
+            model = best.load()
+            scores = task.report(config, dataset, batches, model, log, run)
+            scores |= summary.pace(best.best_epoch, keeper.history, batches)
+            runs.write_json(run.models / "metrics.json", scores)
+        summary.tell_result(scores, run)
 
 
 if __name__ == "__main__":

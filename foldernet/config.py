@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 from foldernet.terminal import UserError
@@ -26,6 +27,7 @@ def knob(
     positional=None,
     by_mode=None,
     only=None,
+    on_resume=False,
 ):
     """A dataclass field that carries its reason, its range, and what users of other tools type.
 
@@ -34,6 +36,7 @@ def knob(
         choices: what may be typed; a default needn't be among them.
         by_mode: mode -> the default there, where it differs.
         only: the mode that the knob belongs to; in another it is refused.
+        on_resume: whether a run that is resumed may be given another value.
     """
     metadata = {
         "reason": reason,
@@ -45,6 +48,7 @@ def knob(
         "aliases": aliases,
         "by_mode": by_mode or {},
         "only": only,
+        "on_resume": on_resume,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -149,6 +153,7 @@ class Config:
         " come with the project",
         metavar="DATA",
         positional="?",
+        on_resume=True,
     )
     mode: str = knob("classify", "what is learnt", choices=("classify", "blur"))
     model: str = knob(
@@ -159,7 +164,21 @@ class Config:
         only="classify",
     )
     name: str | None = knob(
-        None, "of the run's folders in models/ and logs/; by default mode, model and time"
+        None,
+        "of the run's folders in models/ and logs/; by default mode, model and time",
+        on_resume=True,
+    )
+    resume: bool = knob(
+        False,
+        "go on with the newest unfinished run, or the one that --name names, as if it had never"
+        " been interrupted; all it needs to know it knows, and --epochs may ask for more",
+        on_resume=True,
+    )
+    state_minutes: float = knob(
+        1.0,
+        "of training that a power cut costs at most; a signal or Ctrl-C costs none",
+        at_least=0,
+        on_resume=True,
     )
     seed: int = knob(0, "of everything random; the same seed gives the same run", at_least=0)
 
@@ -185,15 +204,19 @@ class Config:
         "where images are kept once they are decoded: on disk for the next run, and in memory if"
         " they fit in a quarter of what is free (auto); in memory or on disk alone; or nowhere",
         choices=("auto", "memory", "disk", "off"),
+        on_resume=True,
     )
     workers: int = knob(
         1,
         "batches prepared at a time; each uses all cores already, so that more are seldom faster;"
         " never changes results",
         at_least=0,
+        on_resume=True,
     )
 
-    epochs: int = knob(25, "passes over the training images", at_least=1, by_mode={"blur": 6})
+    epochs: int = knob(
+        25, "passes over the training images", at_least=1, by_mode={"blur": 6}, on_resume=True
+    )
     batch_size: int | None = knob(
         None,
         "images in a step; by default 16 to 128, such that an epoch has twenty steps or so",
@@ -240,7 +263,10 @@ class Config:
         only="classify",
     )
     early_stopping: int = knob(
-        0, "stop after so many epochs without a better validation loss; 0 never stops", at_least=0
+        0,
+        "stop after so many epochs without a better validation loss; 0 never stops",
+        at_least=0,
+        on_resume=True,
     )
     weights: Path | None = knob(
         None,
@@ -320,7 +346,12 @@ def _check(config) -> None:
             raise UserError(f"{_flag(field)} {value} is too large; it must be at most {high}.")
 
 
-def parse(owner: type, usage: str, arguments: list[str] | None = None):
+def parse(
+    owner: type,
+    usage: str,
+    arguments: list[str] | None = None,
+    earlier: Callable[[dict], dict] = lambda typed: {},
+):
     """Make a config of command-line arguments.
 
     Args:
@@ -328,6 +359,8 @@ def parse(owner: type, usage: str, arguments: list[str] | None = None):
             becomes a group of options with its docstring above.
         usage: how the command is typed.
         arguments: this program's own, if None.
+        earlier: takes what was typed, by field name, and returns what an earlier run was given,
+            which stands in for what wasn't typed.
 
     Raises:
         UserError: an unknown flag, with the nearest known one, or a value outside its range.
@@ -348,10 +381,63 @@ def parse(owner: type, usage: str, arguments: list[str] | None = None):
     given, unknown = parser.parse_known_args(arguments)
     if unknown:
         raise UserError(_unknown_argument(unknown[0], parser))
-    given = vars(given)
+    given = {name: value for name, value in vars(given).items() if value is not None}
+    given = earlier(given) | given
     mode = given.get("mode", getattr(owner, "mode", None))
     parts = {group.name: _made(group.type, given, mode, group.metadata["only"]) for group in groups}
     return _made(owner, given, mode, None, **parts)
+
+
+def from_json(owner: type, stored: dict) -> dict:
+    """The values of a config that was written as JSON, by field name, as if they had been typed.
+
+    Args:
+        owner: the dataclass that was written.
+        stored: what `dataclasses.asdict` made of it, read back.
+
+    Raises:
+        UserError: another version of this program wrote it.
+    """
+    values, mode = {}, stored["mode"]
+    for field in dataclasses.fields(owner):
+        if field.name not in stored or field.metadata["only"] not in (None, mode):
+            continue
+        value = stored[field.name]
+        if dataclasses.is_dataclass(field.type):
+            values |= from_json(field.type, value | {"mode": mode})
+        elif value is not None:
+            values[field.name] = _of_type(_without_none(field.type), value)
+    unknown = set(stored) - {field.name for field in dataclasses.fields(owner)} - {"mode"}
+    if unknown:
+        raise UserError(
+            f"The run was made by another version, with settings unknown here:"
+            f" {', '.join(sorted(unknown))}. Resume it with that version, or start a new run."
+        )
+    return values
+
+
+def _of_type(kind, value):
+    """What `kind` was before JSON made text of a path and a list of a tuple."""
+    if typing.get_origin(kind) is tuple:
+        return tuple(_of_type(typing.get_args(kind)[0], item) for item in value)
+    return Path(value) if kind is Path else value
+
+
+def changed_on_resume(given: dict, stored: dict) -> list[str]:
+    """Flags that were typed for a run that is resumed, and that would change it: `--seed 1 (it was
+    0)`. Both are by field name; of those in `stored`, None were left to their default."""
+    fields = {field.name: field for field in _all_knobs(Config)}
+    return [
+        f"{_flag(fields[name])} {value} (it was {stored.get(name, 'not given')})"
+        for name, value in given.items()
+        if not fields[name].metadata["on_resume"] and stored.get(name) != value
+    ]
+
+
+def _all_knobs(owner: type) -> list[dataclasses.Field]:
+    """Those of the groups, too."""
+    groups = [field for field in dataclasses.fields(owner) if dataclasses.is_dataclass(field.type)]
+    return [*_knobs(owner), *(knob for group in groups for knob in _knobs(group.type))]
 
 
 def _made(owner: type, given: dict, mode: str | None, only: str | None, **parts):

@@ -18,6 +18,18 @@ class UserError(Exception):
     """
 
 
+class Stopped(Exception):
+    """A signal asked the program to end, and it has ended in good order.
+
+    Attributes:
+        exit_status: 128 plus the signal's number, as shells expect: 130 of Ctrl-C, 143 of SIGTERM.
+    """
+
+    def __init__(self, text: str, signal_number: int):
+        super().__init__(text)
+        self.exit_status = 128 + signal_number
+
+
 def status(text: str = "") -> None:
     """Tell how things stand: one line on standard error."""
     print(text, file=sys.stderr, flush=True)
@@ -37,7 +49,7 @@ def door(main: Callable[..., int | None]) -> Callable[..., int]:
     """Make `main` a program's entry point.
 
     Its return value becomes the exit status (None counts as 0); a `UserError` becomes one line on
-    standard error and status 1; Ctrl-C ends it with 130, as shells expect.
+    standard error and status 1; a signal ends it with 128 and the signal's number.
     """
 
     @functools.wraps(main)
@@ -52,6 +64,9 @@ def door(main: Callable[..., int | None]) -> Callable[..., int]:
         except UserError as error:
             status(f"error: {error}")
             return 1
+        except Stopped as stopped:
+            status(f"\n{stopped}")
+            return stopped.exit_status
         except KeyboardInterrupt:
             status("\nstopped")
             return 130

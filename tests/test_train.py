@@ -32,7 +32,10 @@ def test_training_reaches_a_useful_accuracy(trained):
 def test_a_run_leaves_its_files(trained):
     models, logs = trained / "models/first", trained / "logs/first"
     names = {path.name for path in models.iterdir()}
-    assert names == {"best.keras", "last.keras", "config.json", "history.csv", "metrics.json"}
+    assert names == {
+        *("best.keras", "last.keras", "config.json", "files.json", "history.csv", "metrics.json"),
+        *("state.npz", "state-before.npz"),
+    }
     figures = {path.name for path in logs.glob("*.png")}
     assert figures == {
         "confusion_matrix.png",

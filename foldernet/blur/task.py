@@ -246,6 +246,8 @@ class KernelGrowth(keras.callbacks.Callback):
         log: gets the figure `kernel_growth`.
     """
 
+    kept = ("grown", "errors")
+
     def __init__(self, true: np.ndarray | None, log: FigureLog):
         super().__init__()
         self.true, self.log = true, log

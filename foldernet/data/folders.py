@@ -226,7 +226,13 @@ def split_by_content(
 
 
 def content_positions(paths: list[str], cache: str = "auto"):
-    """A number in [0, 1) for each file, uniform over contents: a hash of its bytes.
+    """A number in [0, 1) for each file, uniform over contents: (n,) float64. The arguments are
+    those of `content_hashes`."""
+    return content_hashes(paths, cache) / 2**64
+
+
+def content_hashes(paths: list[str], cache: str = "auto"):
+    """A hash of each file's bytes.
 
     A file that can't be read counts as empty here; the image reader names it later, with a reason.
 
@@ -235,7 +241,7 @@ def content_positions(paths: list[str], cache: str = "auto"):
         cache: whether hashes are kept for the next run, as for images.
 
     Returns:
-        (n,) float64.
+        (n,) big-endian uint64.
     """
     import numpy as np  # a wrong folder is answered without them
 
@@ -251,10 +257,10 @@ def content_positions(paths: list[str], cache: str = "auto"):
 
     kept = "memory" if cache == "off" else cache
     digests = ArrayCache(len(paths), paths.__getitem__, digest, (8,), "content, blake2b", kept)
-    for _ in terminal.progress(digests.fill(), "Hashing images for the split", digests.missing):
+    for _ in terminal.progress(digests.fill(), "Hashing images", digests.missing):
         pass
     rows = np.array(digests.rows(np.arange(len(paths))), np.uint8).reshape(len(paths), 8)
-    return rows.view(">u8")[:, 0] / 2**64
+    return rows.view(">u8")[:, 0]
 
 
 def content_position(content: bytes) -> float:

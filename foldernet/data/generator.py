@@ -278,12 +278,13 @@ class _PureBatches:
 
     Attributes:
         epoch: which epoch's batches `iterator[index]` and `next` yield; `fit` counts it up.
-        ready: when each batch was last ready, by time.perf_counter().
+        first: the batch of this epoch that `iterator[0]` is: above 0 in an epoch that is resumed.
+        ready: when each `iterator[index]` was last ready, by time.perf_counter().
     """
 
     def _begin(self, augmented: bool) -> None:
         """Complete a Keras iterator; without a seed, one comes from NumPy's global state."""
-        self.epoch = 0
+        self.epoch = self.first = 0
         self._ordered = None
         self.ready = [0.0] * len(self)
         self.augmented = augmented
@@ -291,10 +292,21 @@ class _PureBatches:
         if self.save_to_dir:
             os.makedirs(self.save_to_dir, exist_ok=True)
 
+    def begin(self, epoch: int, first: int = 0) -> None:
+        """Have `fit` take this epoch next, from batch `first` on."""
+        self.epoch, self.first = epoch, first
+
+    @property
+    def num_batches(self):
+        """How many batches `fit` takes of this epoch."""
+        return len(self) - self.first
+
     def __getitem__(self, idx):
-        if not 0 <= idx < len(self):
-            raise ValueError(f"Batch {idx} was asked for, and there are {len(self)}, from 0 on.")
-        batch = self._batch(self.epoch, idx)
+        if not 0 <= idx < self.num_batches:
+            raise ValueError(
+                f"Batch {idx} was asked for, and there are {self.num_batches}, from 0 on."
+            )
+        batch = self.batch(self.epoch, self.first + idx)
         self.ready[idx] = time.perf_counter()
         return batch
 
@@ -303,14 +315,14 @@ class _PureBatches:
             epoch, index = self.epoch, self.batch_index
             self.batch_index = (index + 1) % len(self)
             self.epoch += self.batch_index == 0
-        return self._batch(epoch, index)
+        return self.batch(epoch, index)
 
     def next(self):
         """The next batch, endlessly: as `next(iterator)`."""
         return self.__next__()
 
     def on_epoch_end(self):
-        self.epoch += 1
+        self.begin(self.epoch + 1)
 
     def _set_index_array(self):
         self.index_array = self._order(self.epoch)
@@ -326,12 +338,15 @@ class _PureBatches:
             known = self._ordered = ((epoch, self.n), order)
         return known[1]
 
-    def _batch(self, epoch: int, index: int):
+    def _chosen(self, epoch: int, index: int) -> np.ndarray:
+        """The positions of the images in batch `index` of `epoch`."""
+        return self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+
+    def batch(self, epoch: int, index: int):
         """Batch `index` of `epoch`: images, then labels and weights where there are any."""
         # A stream of its own for each batch; the order has [seed, epoch].
         random = np.random.default_rng([self._entropy, epoch, index])
-        chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
-        images, chosen = self._images(chosen)
+        images, chosen = self._images(self._chosen(epoch, index))
         images = self.image_data_generator.transform_batch(
             images, random if self.augmented else None
         )
@@ -376,6 +391,10 @@ class _ImagesFromFiles(_PureBatches):
     def path(self, position: int) -> str:
         """The file at a position of `filenames`."""
         return os.path.join(self.directory, self.filenames[position])
+
+    def files(self, epoch: int, index: int) -> list[str]:
+        """The files that batch `index` of `epoch` is made of."""
+        return [self.path(position) for position in self._chosen(epoch, index) % self.samples]
 
     def _begin(self, augmented):
         super()._begin(augmented)

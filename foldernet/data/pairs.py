@@ -115,8 +115,7 @@ class BlurIterator(DirectoryIterator):
         generator = self.image_data_generator
         epoch = epoch if self.shuffle else 0
         random = np.random.default_rng([self._entropy, epoch, index])
-        chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
-        photographs, _ = self._images(chosen % self.samples)
+        photographs, _ = self._images(self._chosen(epoch, index) % self.samples)
         crops = np.stack([self._crop(photograph, random) for photograph in photographs])
         if self.blurred_folder is not None:
             return crops[..., :1] / 255, crops[..., 1:] / 255
@@ -125,7 +124,7 @@ class BlurIterator(DirectoryIterator):
         blurred = observe(sharp[..., 0], generator.kernel, generator.noise, generator.bits, random)
         return sharp, blurred[..., None]
 
-    def _batch(self, epoch, index):
+    def batch(self, epoch, index):
         sharp, blurred = self.exact(epoch, index)
         return sharp.astype(self.dtype), blurred.astype(self.dtype)
 

@@ -70,6 +70,24 @@ def _check_same_names(sharp: Listing, blurred: Listing) -> None:
         )
 
 
+def files(config: Config, dataset: Dataset) -> dict[str, str]:
+    """Every file that a run is made of: a name that moving the folder leaves as it is -> path."""
+    found = {
+        f"{split}/{name}": os.path.join(listing.directory, name)
+        for split, listing in dataset.splits.items()
+        for names in listing.files.values()
+        for name in names
+    }
+    if config.blur.pairs:
+        blurred = os.fspath(config.blur.pairs[1])
+        for name in [*found]:
+            found[f"blurred/{name}"] = os.path.join(blurred, name.partition("/")[2])
+    others = {"kernel": config.blur.kernel, "weights": config.weights}
+    return found | {
+        name: os.fspath(path) for name, path in others.items() if path and os.path.isfile(path)
+    }
+
+
 def _split(listing: Listing, config: Config) -> dict[str, Listing]:
     """By content, as for classes; of a few photographs, at least one is held out."""
     if len(listing) == 1:

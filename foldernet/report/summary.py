@@ -9,6 +9,7 @@ from foldernet import terminal
 from foldernet.config import Config
 from foldernet.data.check import sizes_in_words
 from foldernet.data.folders import Dataset
+from foldernet.training.callbacks import NOT_SCORES
 from foldernet.training.runs import LOGS, Run
 
 SHOWN_CLASSES = 40
@@ -59,12 +60,12 @@ def tell_loaded(report: list[tuple[str, str]], path: Path) -> None:
     terminal.status(terminal.table(report) + "\n")
 
 
-def pace(best_epoch: int, epochs: int, seconds: float, batches: dict) -> dict:
+def pace(best_epoch: int, history: list[dict], batches: dict) -> dict:
     """Which epoch was best (from 1 on), and how fast they were."""
-    images = epochs * batches["training"].n
+    images, seconds = len(history) * batches["training"].n, history[-1]["seconds"]
     return {
         "best_epoch": best_epoch + 1,
-        "epochs": epochs,
+        "epochs": len(history),
         "seconds": round(seconds, 2),
         "images_per_second": round(images / seconds, 1),
     }
@@ -72,7 +73,11 @@ def pace(best_epoch: int, epochs: int, seconds: float, batches: dict) -> dict:
 
 def tell_result(scores: dict, run: Run) -> None:
     """Give the best epoch's scores, and the commands that come next."""
-    shown = [(name, value) for name, value in scores.items() if isinstance(value, float)]
+    shown = [
+        (name, value)
+        for name, value in scores.items()
+        if isinstance(value, float) and name not in NOT_SCORES
+    ]
     numbers = ", ".join(
         f"{name.replace('_', ' ')} {terminal.number(value)}" for name, value in shown[:3]
     )

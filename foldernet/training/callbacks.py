@@ -23,21 +23,33 @@ class Pace(keras.callbacks.Callback):
     `seconds` since training began, `images_per_second`, and `waiting`, the share of the training
     time in which the network had nothing to do. That is measured where it can be seen: when a call
     of several steps has ended and the next one's first batch isn't ready. It stands for the others.
-    It also tells the batches which epoch they are of, which Keras's own counting leaves open.
 
     Args:
         batches: the training iterator.
+
+    Attributes:
+        seconds: since training began, without those in which it was interrupted.
     """
+
+    kept = ("seconds",)
 
     def __init__(self, batches):
         super().__init__()
         self.batches = batches
+        self.seconds = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    @seconds.setter
+    def seconds(self, seconds: float) -> None:
+        self._began = time.perf_counter() - seconds
 
     def on_train_begin(self, logs=None):
-        self.began = time.perf_counter()
+        self.seconds = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.batches.epoch = epoch
         self.started = time.perf_counter()
         self.calls = {}  # the batch that comes next -> when the network was free for it
 
@@ -45,14 +57,24 @@ class Pace(keras.callbacks.Callback):
         self.calls[batch + 1] = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        _, ended = self.calls.popitem()
+        batches, ended = self.calls.popitem() if self.calls else (0, time.perf_counter())
         waited = sum(
             max(0.0, self.batches.ready[batch] - since) for batch, since in self.calls.items()
         )
         seconds = ended - self.started
-        logs["seconds"] = time.perf_counter() - self.began
-        logs["images_per_second"] = self.batches.n / seconds
+        images = min(batches * self.batches.batch_size, self.batches.n)
+        logs["seconds"] = self.seconds
+        logs["images_per_second"] = images / seconds
         logs["waiting"] = min(1.0, waited * self.model.steps_per_execution / seconds)
+
+
+class Curves(keras.callbacks.TensorBoard):
+    """TensorBoard, whose curves are on disk after each epoch: a killed run has all of them."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        for writer in (self._train_writer, self._val_writer):
+            writer.flush()
 
 
 class EpochLines(keras.callbacks.Callback):
@@ -111,8 +133,11 @@ class BestModel(keras.callbacks.ModelCheckpoint):
         metadata: as for `runs.save_model`.
 
     Attributes:
+        best_score: its scores, the higher the better; None before the first epoch.
         best_epoch: 0 for the first epoch; None before it.
     """
+
+    kept = ("best_score", "best_epoch")
 
     def __init__(self, path: Path, monitors: tuple[str, ...], metadata: dict):
         super().__init__(path, monitor=monitors[0].lstrip("-"))
@@ -120,9 +145,7 @@ class BestModel(keras.callbacks.ModelCheckpoint):
         self.best_score = self.best_epoch = None
 
     def on_epoch_end(self, epoch, logs=None):
-        score = tuple(
-            -logs[name[1:]] if name.startswith("-") else logs[name] for name in self.monitors
-        )
+        score = [-logs[name[1:]] if name.startswith("-") else logs[name] for name in self.monitors]
         if not all(map(math.isfinite, score)):
             return
         if self.best_score is None or score > self.best_score:
@@ -155,8 +178,7 @@ class LastModel(keras.callbacks.Callback):
         self.path, self.metadata = path, metadata
 
     def on_train_end(self, logs=None):
-        if math.isfinite(logs["loss"]):
-            runs.save_model(self.model, self.path, self.metadata)
+        runs.save_model(self.model, self.path, self.metadata)
 
 
 def early_stopping(config: Config) -> list[keras.callbacks.Callback]:

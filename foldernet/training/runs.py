@@ -1,15 +1,19 @@
 """A run's folders and files: one name in models/ and logs/, and every file written whole."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
 import os
 import platform
 import sys
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+
+import filelock
 
 from foldernet import terminal
 from foldernet.config import Config
@@ -17,6 +21,7 @@ from foldernet.data.folders import Dataset
 from foldernet.terminal import UserError
 
 MODELS, LOGS = Path("models"), Path("logs")
+LOCK = ".lock"  # held in a run's folder by the process that trains it
 METADATA = "foldernet.json"  # the member of a .keras archive that says what prediction needs
 PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "pillow", "scipy")
 
@@ -36,44 +41,82 @@ class Run:
         return LOGS / self.name
 
 
-def create(config: Config, dataset: Dataset) -> Run:
-    """Make the folders of a new run, and write its config.json; a run that is there stays as it is.
+def check_writable() -> None:
+    """Raise UserError unless runs can be written to models/ and logs/ of the working folder."""
+    for folder in (MODELS, LOGS):
+        try:
+            folder.mkdir(exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"'{folder}/' in '{Path.cwd()}' can't be written to ({error.strerror}). Make it"
+                " writable, or run this in another folder."
+            ) from error
+
+
+@contextlib.contextmanager
+def opened(config: Config) -> Iterator[Run]:
+    """The folders of a new run, or of the one to resume, with nobody else writing to them.
 
     Raises:
-        UserError: the name is taken, or is none, or the folders can't be made.
+        UserError: the name is taken, or is none; or the run is being trained already.
     """
+    run = Run(config.name) if config.resume else _created(config)
+    lock = filelock.FileLock(run.models / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise UserError(
+            f"The run '{run.name}' is being trained by another process. Wait for it, or start a new"
+            " one."
+        ) from None
+    try:
+        for left_over in run.models.glob(".*-*"):  # by `write_whole`, when it was killed
+            left_over.unlink()
+        yield run
+    finally:
+        lock.release()
+        (run.models / LOCK).unlink(missing_ok=True)
+
+
+def _created(config: Config) -> Run:
     name = config.name or f"{config.mode}-{config.model}-{datetime.now():%Y%m%d-%H%M%S}"
     if Path(name).name != name or name.startswith("."):
         raise UserError(f"--name '{name}' can't name a folder. Use letters, digits, - and _.")
     for suffix in ("", *(f"-{number}" for number in range(2, 100))):
         run = Run(name + suffix)
         try:
-            LOGS.mkdir(exist_ok=True)
             run.models.mkdir(parents=True)
-            run.logs.mkdir()
-            write_json(run.models / "config.json", describe(config, dataset))
+            run.logs.mkdir(parents=True)
             return run
         except FileExistsError:
             if config.name:
                 raise UserError(
                     f"There is a run '{name}' in '{MODELS}' or '{LOGS}' already. Give another"
-                    " --name, or none."
+                    " --name, or none; an unfinished one goes on with --resume."
                 ) from None
         except OSError as error:
             raise UserError(
-                f"'{run.models}' and '{run.logs}' can't be made ({error.strerror}). Run this where"
-                " you may write."
+                f"'{run.models}' and '{run.logs}' can't be made ({error.strerror}). Give another"
+                " --name."
             ) from error
     raise UserError(f"There are a hundred runs named '{name}'. Give another --name.")
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Have `write` write to a temporary file, and put it at `path` once it is safely on disk."""
+def write_whole(path: Path, write: Callable[[Path], object], before: Path | None = None) -> None:
+    """Have `write` write to a temporary file, and put it at `path` once it is safely on disk.
+
+    Args:
+        before: where the file that was at `path` goes; None lets it go.
+    """
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         write(temporary)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        if before and path.exists():
+            os.replace(path, before)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -158,13 +201,20 @@ def describe(config: Config, dataset: Dataset) -> dict:
                 for split, listing in dataset.splits.items()
             },
         },
+        **occasion(),
+        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
+    }
+
+
+def occasion() -> dict:
+    """What may differ when a run is resumed: command, time and versions."""
+    return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": {
             "python": platform.python_version(),
             **{name: _version(name) for name in PACKAGES},
         },
-        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
     }
 
 

@@ -1,0 +1,39 @@
+"""What the machine and the installation must offer, told before it fails in the middle of a run."""
+
+import os
+import platform
+from pathlib import Path
+
+from foldernet.terminal import UserError
+from foldernet.training import runs
+
+PROCESSOR = Path("/proc/cpuinfo")  # Linux's; elsewhere TensorFlow's packages ask for no AVX
+
+
+def check() -> None:
+    """Look at what can be seen without importing TensorFlow.
+
+    Raises:
+        UserError: the processor lacks what TensorFlow is compiled for, or the working folder can't
+            be written to.
+    """
+    if platform.machine() in ("x86_64", "AMD64") and PROCESSOR.exists():
+        flags = PROCESSOR.read_text().partition("\nflags")[2].partition("\n")[0].split()
+        if flags and "avx" not in flags:
+            raise UserError(
+                "This processor has no AVX instructions, which TensorFlow's packages need. Use a"
+                " machine from 2011 or later, or tell the virtual machine to pass them through."
+            )
+    runs.check_writable()
+
+
+def check_graphics() -> None:
+    """Raise UserError if CUDA_VISIBLE_DEVICES asks for a GPU and TensorFlow finds none."""
+    import keras  # it takes three seconds
+
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES", "-1")
+    if asked not in ("", "-1") and not keras.distribution.list_devices("gpu"):
+        raise UserError(
+            f"CUDA_VISIBLE_DEVICES={asked} asks for a GPU, and TensorFlow finds none. Install it"
+            " with CUDA, as README.md says, or unset the variable to train on the CPU."
+        )

@@ -1,0 +1,303 @@
+"""A run that was interrupted and resumed is the run that wasn't."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pytest
+
+import train
+from foldernet.training import states
+
+# 120 images in batches of 4 are 30 steps an epoch, in calls of 8, 8, 8 and 6.
+OPTIONS = ["--epochs", "3", "--image-size", "16", "--batch-size", "4"]
+TIMES = ("seconds", "images_per_second", "waiting")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(stripes_folder, tmp_path_factory):
+    """A working folder with the run `whole`, which nothing interrupted."""
+    place, before = tmp_path_factory.mktemp("uninterrupted"), Path.cwd()
+    os.chdir(place)
+    try:
+        assert train.main([str(stripes_folder), *OPTIONS, "--name", "whole"]) == 0
+    finally:
+        os.chdir(before)
+    return place
+
+
+def interrupt(monkeypatch, *moments):
+    """Have SIGTERM come before the steps at these (epoch, batch), each once; at batch 30, in
+    validation."""
+    waiting = list(moments)
+
+    def before(hook, place):
+        def stopping(keeper, batch, logs=None):
+            if (keeper.epoch, place(keeper, batch)) in waiting:
+                waiting.remove((keeper.epoch, place(keeper, batch)))
+                os.kill(os.getpid(), signal.SIGTERM)
+            hook(keeper, batch, logs)
+
+        monkeypatch.setattr(states.StateKeeper, hook.__name__, stopping)
+
+    before(states.StateKeeper.on_train_batch_begin, lambda keeper, batch: keeper.first + batch)
+    before(states.StateKeeper.on_test_batch_begin, lambda keeper, batch: 30)
+
+
+def history(models: Path) -> list[dict]:
+    with open(models / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: row[name] for name in row if name not in TIMES} for row in rows]
+
+
+def curves(logs: Path) -> dict:
+    """(part, tag, step) -> value of every scalar but those of time."""
+    import tensorflow as tf
+
+    found = {}
+    for path in sorted(logs.rglob("events*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                kind = value.metadata.plugin_data.plugin_name
+                if kind == "scalars" and not value.tag.endswith(TIMES):
+                    number = float(tf.make_ndarray(value.tensor))
+                    key = (path.parent.name, value.tag, event.step)
+                    assert found.setdefault(key, number) == number
+    return found
+
+
+def assert_same_run(one: Path, other: Path, name: str, other_name: str):
+    first, second = (
+        dict(np.load(place / "models" / run / states.NEWEST))
+        for place, run in ((one, name), (other, other_name))
+    )
+    assert first.keys() == second.keys()
+    for key in first.keys() - {states.FACTS}:
+        np.testing.assert_array_equal(first[key], second[key], err_msg=key)
+    assert history(one / "models" / name) == history(other / "models" / other_name)
+    assert curves(one / "logs" / name) == curves(other / "logs" / other_name)
+    best = [
+        json.loads((place / "models" / run / "metrics.json").read_text())
+        for place, run in ((one, name), (other, other_name))
+    ]
+    assert best[0]["best_epoch"] == best[1]["best_epoch"]
+    assert best[0]["accuracy"] == best[1]["accuracy"]
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [[(0, 0), (1, 16)], [(1, 24), (2, 30)]],
+    ids=["first step, then a middle one", "last step, then validation"],
+)
+def test_a_resumed_run_equals_one_that_was_never_stopped(
+    moments, uninterrupted, stripes_folder, tmp_path, monkeypatch, capsys
+):
+    interrupt(monkeypatch, *moments)
+    assert train.main([str(stripes_folder), *OPTIONS, "--name", "halting"]) == 143
+    assert "python train.py --resume --name halting" in capsys.readouterr().err
+    assert train.main(["--resume"]) == 143
+    assert train.main(["--resume"]) == 0
+    assert_same_run(uninterrupted, tmp_path, "whole", "halting")
+
+
+@pytest.fixture
+def halted(stripes_folder, tmp_path, monkeypatch):
+    """A run `halted` of three epochs, stopped in the midst of the second; images of its own."""
+    shutil.copytree(stripes_folder, tmp_path / "set")
+    with monkeypatch.context() as patched:
+        interrupt(patched, (1, 16))
+        assert train.main(["set", *OPTIONS, "--name", "halted", "--state-minutes", "0"]) == 143
+    return tmp_path / "models/halted"
+
+
+def test_what_would_change_a_run_is_named_and_nothing_is_touched(halted, capsys):
+    before = {path: path.read_bytes() for path in halted.iterdir()}
+
+    def refused(*arguments):
+        assert train.main(["--resume", *arguments]) == 1
+        told = capsys.readouterr().err
+        assert "Traceback" not in told
+        assert {path: path.read_bytes() for path in halted.iterdir()} == before
+        return told
+
+    assert "--batch-size 8 (it was 4)" in refused("--batch-size", "8")
+    assert "--shear-range 3.0 (it was 8.0)" in refused("--shear-range", "3")
+    assert "no run 'other' in 'models' to resume. Unfinished are halted" in refused(
+        "--name", "other"
+    )
+    assert "--epochs 1 are fewer" not in refused("--seed", "1")
+
+    images = sorted(Path("set/train/down").iterdir())
+    content = images[0].read_bytes()
+    images[0].write_bytes(images[1].read_bytes())
+    assert "1 changed (training/down/000.png)" in refused()
+    images[0].rename("set/train/down/new.png")
+    told = refused()
+    assert "1 added (training/down/new.png)" in told
+    assert "1 missing or unreadable (training/down/000.png)" in told
+    Path("set/train/down/new.png").unlink()
+    shutil.copytree("set/train/down", "set/train/more")
+    images[0].write_bytes(content)
+    assert "39 added (training/more/001.png" in refused()
+
+    with filelock.FileLock(halted / ".lock"):
+        before[halted / ".lock"] = b""
+        assert "is being trained by another process" in refused_while_locked(refused)
+
+
+def refused_while_locked(refused):
+    shutil.rmtree("set/train/more")
+    return refused()
+
+
+def test_what_does_not_matter_may_change(halted, uninterrupted, tmp_path):
+    Path("set").rename("elsewhere")
+    assert train.main(["elsewhere", "--resume", "--workers", "3", "--cache", "off"]) == 0
+    assert_same_run(uninterrupted, tmp_path, "whole", "halted")
+    config = json.loads((halted / "config.json").read_text())
+    assert config["config"]["data"] == "elsewhere"
+    assert len(config["resumed"]) == 1
+
+
+def test_a_damaged_state_is_named_and_the_one_before_is_used(
+    halted, uninterrupted, tmp_path, capsys
+):
+    whole = (halted / states.NEWEST).read_bytes()
+    (halted / states.NEWEST).write_bytes(whole[: len(whole) // 2])
+    (halted / ".123-state.npz").write_bytes(whole[:1000])  # as a killed run leaves it
+    assert train.main(["--resume"]) == 0
+    assert "state.npz' is damaged; the state before it is used" in capsys.readouterr().err
+    assert not (halted / ".123-state.npz").exists()
+    assert_same_run(uninterrupted, tmp_path, "whole", "halted")
+
+
+def test_only_damaged_states_say_why_the_run_cannot_go_on(halted, capsys):
+    for name in (states.NEWEST, states.BEFORE):
+        (halted / name).write_bytes(b"not a state")
+    assert train.main(["--resume"]) == 1
+    told = capsys.readouterr().err
+    assert "is damaged, and there is no other state to go on from" in told
+    assert "Traceback" not in told
+
+
+def test_a_flipped_bit_or_a_cut_in_a_state_is_noticed(halted):
+    whole = (halted / states.NEWEST).read_bytes()
+    random = np.random.default_rng(0)
+    damaged = []
+    for place in random.integers(len(whole) * 8, size=60).tolist():
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        damaged.append(bytes(flipped))
+    damaged += [whole[:length] for length in random.integers(len(whole), size=30).tolist()]
+    for content in damaged:
+        (halted / "damaged.npz").write_bytes(content)
+        with pytest.raises(ValueError, match="checksum"):
+            states._load(halted / "damaged.npz")
+    assert states._load(halted / states.NEWEST).epoch == 1
+
+
+def test_a_finished_run_goes_on_if_more_epochs_are_asked_for(stripes_folder, capsys):
+    options = [*OPTIONS, "--epochs", "1", "--batch-size", "16", "--name", "more"]
+    assert train.main([str(stripes_folder), *options]) == 0
+    assert train.main(["--resume"]) == 1
+    assert "no unfinished run" in capsys.readouterr().err
+    assert train.main(["--resume", "--name", "more"]) == 1
+    assert "is finished, after 1 epochs" in capsys.readouterr().err
+    best = Path("models/more/best.keras").read_bytes()
+    assert train.main(["--resume", "--name", "more", "--epochs", "3"]) == 0
+    metrics = json.loads(Path("models/more/metrics.json").read_text())
+    rows = history(Path("models/more"))
+    assert metrics["epochs"] == len(rows) == 3
+    accuracies = [float(row["val_accuracy"]) for row in rows]
+    assert metrics["accuracy"] == pytest.approx(max(accuracies)), "the best of all, not of the last"
+    if metrics["best_epoch"] == 1:
+        assert Path("models/more/best.keras").read_bytes() == best
+
+
+def test_patience_outlives_a_restart(stripes_folder, monkeypatch):
+    still = ["--learning-rate", "0", "--weight-decay", "0", "--schedule", "constant"]
+    stopping = ["--epochs", "30", "--early-stopping", "3", "--batch-size", "16"]
+    arguments = [str(stripes_folder), *OPTIONS, *still, *stopping]
+    assert train.main([*arguments, "--name", "once"]) == 0
+    interrupt(monkeypatch, (2, 0))
+    assert train.main([*arguments, "--name", "twice"]) == 143
+    assert train.main(["--resume"]) == 0
+    assert history(Path("models/twice")) == history(Path("models/once"))
+
+
+def test_a_worse_epoch_after_a_restart_does_not_replace_the_best(halted, monkeypatch):
+    from foldernet.training.callbacks import BestModel
+
+    best = (halted / "best.keras").read_bytes()
+    remember = BestModel.on_epoch_end
+
+    def worse(self, epoch, logs=None):
+        remember(self, epoch, logs | {"val_accuracy": 0.0})
+
+    monkeypatch.setattr(BestModel, "on_epoch_end", worse)
+    assert train.main(["--resume"]) == 0
+    assert (halted / "best.keras").read_bytes() == best
+    assert json.loads((halted / "metrics.json").read_text())["best_epoch"] == 1
+
+
+def test_blur_mode_resumes_to_the_same_filter(tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    from PIL import Image
+
+    Path("photos").mkdir()
+    for index in range(4):
+        pixels = random.integers(0, 256, (80, 80), np.uint8)
+        Image.fromarray(pixels).save(f"photos/{index}.png")
+    options = [
+        "--mode",
+        "blur",
+        "photos",
+        "--image-size",
+        "64",
+        "--sigma",
+        "1",
+        "--crops",
+        "32",
+        "--epochs",
+        "2",
+    ]
+    assert train.main([*options, "--name", "whole"]) == 0
+    interrupt(monkeypatch, (1, 2))
+    assert train.main([*options, "--name", "halted"]) == 143
+    assert train.main(["--resume"]) == 0
+    filters = [np.load(f"models/{name}/kernel.npy") for name in ("whole", "halted")]
+    np.testing.assert_array_equal(*filters)
+    assert history(Path("models/whole")) == history(Path("models/halted"))
+    assert Path("logs/halted/kernel_growth.png").read_bytes() == (
+        Path("logs/whole/kernel_growth.png").read_bytes()
+    )
+
+
+def test_images_that_give_no_number_are_told_from_a_rate_that_diverges(
+    stripes_folder, monkeypatch, capsys
+):
+    from foldernet.data.generator import DirectoryIterator
+
+    whole = DirectoryIterator.batch
+
+    def with_a_bad_image(self, epoch, index):
+        images, labels = whole(self, epoch, index)
+        images = images.astype("float32")
+        if epoch == 1:
+            images[[file.endswith("down/007.png") for file in self.files(epoch, index)]] = np.inf
+        return images, labels
+
+    monkeypatch.setattr(DirectoryIterator, "batch", with_a_bad_image)
+    assert train.main([str(stripes_folder), *OPTIONS, "--name", "bad"]) == 1
+    told = capsys.readouterr().err
+    assert "no number in epoch 2" in told
+    assert "train/down/007.png. Take these images out" in told
+    assert "Traceback" not in told
+    state = states._load(Path("models/bad") / states.NEWEST)
+    assert all(np.isfinite(array).all() for array in state.arrays.values())
