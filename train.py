@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
         from foldernet.report.figures import FigureLog
         from foldernet.tasks import TASKS
         from foldernet.training import callbacks, states, weights
+        from foldernet.training.keeper import HistoryFile, StateKeeper, in_good_order
 
     environment.check_graphics()
     keras.utils.set_random_seed(config.seed)
@@ -38,6 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments, schedule = task.compile(config, dataset, len(batches["training"]))
     model.compile(**arguments)
 
+    environment.check_room(model)
     with runs.opened(config) as run:
         resume.remember(run, config, dataset)
         state = states.read(run, config) if config.resume else None
@@ -58,19 +60,20 @@ def main(arguments: list[str] | None = None) -> None:
             *callbacks.early_stopping(config),
             callbacks.EpochLines(best),
         ]
-        keeper = states.StateKeeper(run, config, batches["training"], watching, state)
-        with states.in_good_order(keeper), contextlib.redirect_stdout(sys.stderr):
+        keeper = StateKeeper(run, config, batches["training"], watching, state)
+        with in_good_order(keeper):
             if not keeper.ended:
-                model.fit(
-                    batches["training"],
-                    validation_data=batches["validation"],
-                    initial_epoch=len(keeper.history),
-                    epochs=config.epochs,
-                    class_weight=task.class_weights(config, dataset),
-                    shuffle=False,  # batches are shuffled within; this would shuffle their order
-                    verbose=0,  # EpochLines shows the progress, on standard error: it's no result
-                    callbacks=[keeper, *watching, states.HistoryFile(keeper)],
-                )
+                with contextlib.redirect_stdout(sys.stderr):  # Keras's progress is no result
+                    model.fit(
+                        batches["training"],
+                        validation_data=batches["validation"],
+                        initial_epoch=len(keeper.history),
+                        epochs=config.epochs,
+                        class_weight=task.class_weights(config, dataset),
+                        shuffle=False,  # they are shuffled within; this would shuffle their order
+                        verbose=0,  # EpochLines shows the progress
+                        callbacks=[keeper, *watching, HistoryFile(keeper)],
+                    )
                 keeper.end()
             model = best.load()
             scores = task.report(config, dataset, batches, model, log, run)

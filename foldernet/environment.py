@@ -2,12 +2,15 @@
 
 import os
 import platform
+import shutil
 from pathlib import Path
 
 from foldernet.terminal import UserError
 from foldernet.training import runs
 
 PROCESSOR = Path("/proc/cpuinfo")  # Linux's; elsewhere TensorFlow's packages ask for no AVX
+
+SPARE = 10 * 2**20  # bytes for curves and figures
 
 
 def check() -> None:
@@ -27,9 +30,23 @@ def check() -> None:
     runs.check_writable()
 
 
+def check_room(model) -> None:
+    """Raise UserError if the disk has no room for what training a `keras.Model` writes."""
+    weights = 4 * model.count_params()
+    # Two states and a third being written, of weights and twice as much of the optimizer; and the
+    # best and the last model, and another being written.
+    needed = 12 * weights + SPARE
+    free = shutil.disk_usage(runs.there(runs.MODELS)).free
+    if free < needed:
+        raise UserError(
+            f"'{runs.MODELS}/' in '{Path.cwd()}' has {free / 2**20:,.0f} MB free, and this network"
+            f" needs {needed / 2**20:,.0f}. Make room, or run this in another folder."
+        )
+
+
 def check_graphics() -> None:
     """Raise UserError if CUDA_VISIBLE_DEVICES asks for a GPU and TensorFlow finds none."""
-    import keras  # it takes three seconds
+    import keras  # three seconds, which --help should not take
 
     asked = os.environ.get("CUDA_VISIBLE_DEVICES", "-1")
     if asked not in ("", "-1") and not keras.distribution.list_devices("gpu"):

@@ -81,7 +81,8 @@ def test_training_recovers_an_asymmetric_kernel(blurred_run):
 def test_a_blur_run_leaves_its_files(blurred_run):
     models, logs = (blurred_run / part / "asymmetric" for part in ("models", "logs"))
     assert {path.name for path in models.iterdir()} == {
-        *("best.keras", "last.keras", "config.json", "history.csv", "metrics.json"),
+        *("best.keras", "last.keras", "config.json", "files.json", "history.csv", "metrics.json"),
+        *("state.npz", "state-before.npz"),
         *("kernel.npy", "kernel.png"),
     }
     figures = {path.stem for path in logs.glob("*.png")}

@@ -5,14 +5,19 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import filelock
 import numpy as np
 import pytest
+from conftest import ROOT
 
 import train
-from foldernet.training import states
+from foldernet.training import runs, states
+from foldernet.training.keeper import StateKeeper
 
 # 120 images in batches of 4 are 30 steps an epoch, in calls of 8, 8, 8 and 6.
 OPTIONS = ["--epochs", "3", "--image-size", "16", "--batch-size", "4"]
@@ -43,10 +48,10 @@ def interrupt(monkeypatch, *moments):
                 os.kill(os.getpid(), signal.SIGTERM)
             hook(keeper, batch, logs)
 
-        monkeypatch.setattr(states.StateKeeper, hook.__name__, stopping)
+        monkeypatch.setattr(StateKeeper, hook.__name__, stopping)
 
-    before(states.StateKeeper.on_train_batch_begin, lambda keeper, batch: keeper.first + batch)
-    before(states.StateKeeper.on_test_batch_begin, lambda keeper, batch: 30)
+    before(StateKeeper.on_train_batch_begin, lambda keeper, batch: keeper.first + batch)
+    before(StateKeeper.on_test_batch_begin, lambda keeper, batch: 30)
 
 
 def history(models: Path) -> list[dict]:
@@ -301,3 +306,128 @@ def test_images_that_give_no_number_are_told_from_a_rate_that_diverges(
     assert "Traceback" not in told
     state = states._load(Path("models/bad") / states.NEWEST)
     assert all(np.isfinite(array).all() for array in state.arrays.values())
+
+
+def command(*arguments, cwd, **options):
+    """train.py as a user runs it, in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def wait_for(process, text):
+    """Read what the process says until `text` comes."""
+    said = ""
+    for line in process.stderr:
+        said += line
+        if text in line:
+            return said
+    raise AssertionError(said)
+
+
+LONG = ["--epochs", "100000", "--image-size", "16", "--batch-size", "4"]
+
+
+def test_signals_save_and_say_how_to_go_on_and_a_second_one_leaves_at_once(
+    stripes_folder, tmp_path
+):
+    for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        with command(stripes_folder, *LONG, "--name", status, cwd=tmp_path) as process:
+            wait_for(process, "val_accuracy")
+            process.send_signal(number)
+            _, told = process.communicate(timeout=60)
+        assert process.returncode == status
+        assert f"Stopped by {number.name}. Go on: python train.py --resume --name {status}" in told
+        assert "Traceback" not in told
+        assert states.newest_whole(tmp_path / f"models/{status}").epoch >= 0
+
+    with command(stripes_folder, *LONG, "--name", "twice", cwd=tmp_path) as process:
+        wait_for(process, "val_accuracy")
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode in (130, 143)
+
+
+def test_kills_lose_nothing(stripes_folder, uninterrupted, tmp_path):
+    random = np.random.default_rng(0)
+    arguments = [stripes_folder, *OPTIONS, "--state-minutes", "0", "--name", "killed"]
+    for _ in range(3):
+        with command(*arguments, cwd=tmp_path) as process:
+            wait_for(process, "run ")  # training begins
+            time.sleep(random.uniform(0.5, 3))
+            process.kill()
+        if (tmp_path / "models/killed/best.keras").exists():
+            runs.read_metadata(tmp_path / "models/killed/best.keras")
+        arguments = ["--resume", "--name", "killed"]
+    os.chdir(tmp_path)
+    if not Path("models/killed/metrics.json").exists():
+        assert train.main(arguments) == 0
+    assert_same_run(uninterrupted, tmp_path, "whole", "killed")
+
+
+WRITER = """
+import itertools, pathlib, sys
+import numpy as np
+from foldernet.training.states import State, write
+for number in itertools.count():
+    arrays = {"model.0": np.full(2_000_000, number, "float32")}
+    write(pathlib.Path(sys.argv[1]), State(number, 0, arrays, {}, [], {}, 0))
+    print(number, flush=True)
+"""
+
+
+def test_a_state_outlives_kills_while_it_is_written(tmp_path):
+    random = np.random.default_rng(0)
+    for _ in range(12):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE
+        ) as process:
+            process.stdout.readline()
+            time.sleep(random.uniform(0, 0.2))
+            process.kill()
+            written = [0, *map(int, process.stdout.read().split())]
+        state = states.newest_whole(tmp_path)
+        assert state.epoch >= written[-1], "the last state that was said to be written is there"
+        assert (state.arrays["model.0"] == state.epoch).all()
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence_and_it_goes_on_afterwards(
+    stripes_folder, uninterrupted, tmp_path
+):
+    def no_large_files():
+        import resource
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
+
+    arguments = [stripes_folder, *OPTIONS, "--state-minutes", "0", "--name", "full"]
+    with command(*arguments, cwd=tmp_path, preexec_fn=no_large_files) as process:
+        _, told = process.communicate(timeout=120)
+    assert process.returncode == 1, told
+    assert "Traceback" not in told
+    assert "go on: python train.py --resume --name full" in told
+    assert train.main(["--resume"]) == 0
+    assert_same_run(uninterrupted, tmp_path, "whole", "full")
+
+
+def test_a_best_model_that_cannot_be_written_ends_the_run_with_a_sentence(
+    stripes_folder, uninterrupted, tmp_path, monkeypatch, capsys
+):
+    with monkeypatch.context() as patched:
+
+        def full(model, path, metadata):
+            raise OSError(28, "No space left on device", str(path))
+
+        patched.setattr(runs, "save_model", full)
+        assert train.main([str(stripes_folder), *OPTIONS, "--name", "full"]) == 1
+    told = capsys.readouterr().err
+    assert "No space left on device" in told
+    assert "go on: python train.py --resume --name full" in told
+    assert train.main(["--resume"]) == 0
+    assert_same_run(uninterrupted, tmp_path, "whole", "full")

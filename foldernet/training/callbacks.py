@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import keras
@@ -156,13 +157,20 @@ class BestModel(keras.callbacks.ModelCheckpoint):
         """The best model, as it was saved.
 
         Raises:
-            UserError: no epoch gave a number.
+            UserError: no epoch gave a number, or the file has been damaged.
         """
         if self.best_epoch is None:
             raise UserError(
-                "The loss was infinite or no number from the first epoch on. Lower --learning-rate."
+                "The validation loss was infinite or no number in every epoch. Lower"
+                " --learning-rate."
             )
-        return keras.saving.load_model(self.path, compile=False)
+        try:
+            return keras.saving.load_model(self.path, compile=False)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"'{self.path}', the best model, is damaged or gone ({error}). What the last epoch"
+                f" left is in '{self.path.with_name('last.keras')}'."
+            ) from error
 
 
 class LastModel(keras.callbacks.Callback):

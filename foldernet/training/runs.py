@@ -45,14 +45,18 @@ def check_writable() -> None:
     """Raise UserError unless runs can be written to models/ and logs/ of the working folder."""
     for folder in (MODELS, LOGS):
         try:
-            folder.mkdir(exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
+            with tempfile.TemporaryFile(dir=there(folder)):
                 pass
         except OSError as error:
             raise UserError(
                 f"'{folder}/' in '{Path.cwd()}' can't be written to ({error.strerror}). Make it"
                 " writable, or run this in another folder."
             ) from error
+
+
+def there(folder: Path) -> Path:
+    """`folder`, or where it will be made once there is a run to put into it."""
+    return folder if folder.exists() else folder.parent
 
 
 @contextlib.contextmanager
