@@ -5,12 +5,13 @@ import sys
 from foldernet import terminal
 from foldernet.config import PredictConfig, parse
 from foldernet.data import folders
-from foldernet.training import runs
+from foldernet.training import model_files, runs
 
 
 @terminal.door
 def main(arguments: list[str] | None = None) -> int:
     config = parse(PredictConfig, "python predict.py PATH [PATH ...] [options]", arguments)
+    model_files.check_keras()
     paths, missing = folders.image_paths(config.paths)
     run = runs.find(config.run, mode="classify")
     terminal.status(f"Using {run}")

@@ -7,11 +7,13 @@ import time
 from foldernet import terminal
 from foldernet.config import Config, parse
 from foldernet.data import sources
+from foldernet.training import model_files
 
 
 @terminal.door
 def main(arguments: list[str] | None = None) -> None:
     config = parse(Config, "python train.py [DATA] [options]", arguments)
+    model_files.check_keras()
     dataset = sources.find(config)
     config = config.settled(images=len(dataset.splits["training"]))
     with terminal.quiet_tensorflow():  # three seconds, spent now that there is something to train

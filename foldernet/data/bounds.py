@@ -18,7 +18,9 @@ PIXEL_LIMIT = 50_000_000  # of an image, by its header
 SIDE_LIMIT = 65_535  # pixels; no JPEG can be longer, and each row of an image costs memory, too
 MEMORY_LIMIT = 256 * MEGABYTE  # for decoding; shrinking what was decoded takes some more
 HEADER_LIMIT = 16 * MEGABYTE  # of what is not pixels: profiles, previews, layers
+USUAL_HEADER = 2**16
 READ_LIMIT = 200_000  # pieces that a file is read in; 256 MB in a PNG's usual chunks are 160,000
+HEADER_READ_LIMIT = 40_000  # of them before its pixels; the costly ones
 TAG_LIMIT = 100_000  # values of a TIFF's tag, such as where its strips begin
 SCAN_LIMIT = 1_000_000_000  # pixels times passes over them; 50 megapixels usually have 10 passes
 # Measured: a second for 30 MB of a JPEG in one scan, for 10 MB of a progressive one.
@@ -52,22 +54,22 @@ class TooCostlyError(Exception):
 
 
 class BoundedFile(io.BufferedReader):
-    """A file that can't be read for ever: in `READ_LIMIT` pieces at most, and, until
-    `header_ends`, `HEADER_LIMIT` bytes."""
+    """A file that can't be read for ever: in `READ_LIMIT` pieces at most; until `header_ends`, in
+    `HEADER_READ_LIMIT` pieces and `HEADER_LIMIT` bytes."""
 
     def __init__(self, path: str):
         super().__init__(io.FileIO(path))
-        self._pieces, self._bytes = READ_LIMIT, HEADER_LIMIT
+        self._pieces, self._bytes = HEADER_READ_LIMIT, HEADER_LIMIT
 
     def header_ends(self) -> None:
         """From here on pixels are read."""
-        self._bytes = BYTE_LIMIT + HEADER_LIMIT
+        self._pieces, self._bytes = READ_LIMIT, BYTE_LIMIT + HEADER_LIMIT
 
     def read(self, size: int | None = -1, /) -> bytes:
         self._pieces -= 1
-        self._bytes -= size or 0  # WebP's -1, the whole file, is counted by `decoding_bytes`
+        self._bytes -= size or 0  # WebP's -1, the whole file, is counted by `check_memory`
         if self._pieces < 0:
-            raise TooCostlyError(f"it is in more than {READ_LIMIT:,} pieces")
+            raise TooCostlyError("it is in too many pieces; store it anew")
         if self._bytes < 0:
             raise TooCostlyError(
                 f"more than {HEADER_LIMIT // MEGABYTE} MB of it are not pixels; store it without"
@@ -76,20 +78,23 @@ class BoundedFile(io.BufferedReader):
         return super().read(size)
 
 
-def check_status(status: os.stat_result) -> None:
-    """Before a file is opened: to open a named pipe waits for whoever writes to it.
+def opened(path: str) -> io.BufferedReader:
+    """A file, opened for reading; a `BoundedFile` unless it is so small that it needs no bounds.
 
     Raises:
         TooCostlyError: it is no file, or has too many bytes or none.
+        OSError: it can't be opened.
     """
+    status = os.stat(path)  # before it is opened: a named pipe would wait for who writes to it
     if not stat.S_ISREG(status.st_mode):
         raise TooCostlyError("not a file")
     if status.st_size == 0:
         raise TooCostlyError("empty file")
     _check_bytes(status.st_size, BYTE_LIMIT, "")
+    return open(path, "rb") if status.st_size <= HEADER_READ_LIMIT else BoundedFile(path)
 
 
-def check_structure(file: BoundedFile) -> int:
+def check_structure(file: io.BufferedReader) -> int:
     """What Pillow would go through without asking, or doesn't tell.
 
     Args:
@@ -160,7 +165,7 @@ def check_memory(image: Image.Image, extra: int) -> None:
         )
 
 
-def _size(file: BoundedFile) -> int:
+def _size(file: io.BufferedReader) -> int:
     return os.fstat(file.fileno()).st_size
 
 
@@ -179,7 +184,7 @@ def _check_pixels(width: int, height: int, limit: int, of_what: str) -> None:
         )
 
 
-def _check_png(file: BoundedFile) -> int:
+def _check_png(file: io.BufferedReader) -> int:
     """Pillow keeps chunks of any size in memory; returns how many bytes aren't pixels."""
     others = 0
     while len(header := file.read(8)) == 8:
@@ -192,53 +197,51 @@ def _check_png(file: BoundedFile) -> int:
     return others
 
 
-def _check_jpeg(file: BoundedFile) -> int:
+def _check_jpeg(file: io.BufferedReader) -> int:
     """Go through the segments as libjpeg does; returns what it keeps of all scans, in bytes."""
-    width = height = samples = components = progressive = 0
-    file.seek(2)
-    while True:
-        start, kind = _next_marker(file)
-        if kind is None:
-            return 0  # it ends before its pixels, as Pillow will say
-        length = int.from_bytes(file.read(2))
-        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-            if kind > 0xC8:
-                raise TooCostlyError("an arithmetic-coded JPEG, which is not decoded")
-            frame = file.read(6)
-            if len(frame) < 6:
-                return 0
-            _, height, width, components = struct.unpack(">BHHB", frame)
-            factors = file.read(3 * components)[1::3]
-            areas = [(factor >> 4) * (factor & 15) for factor in factors]
-            samples = width * height * sum(areas) / max([*areas, 1])
-            progressive = kind & 3 == 2
-        elif kind == 0xDA:
-            in_scan = file.read(1)
-            break
-        file.seek(start + 2 + length)
-    size = _size(file)
-    if not progressive and in_scan and in_scan[0] >= components:
-        _check_bytes(size, JPEG_BYTE_LIMIT, " of a JPEG")
+    head = os.pread(file.fileno(), USUAL_HEADER, 0)  # past what counts: all of it at once
+    frame, scan = _jpeg_header(head)
+    if scan < 0 and len(head) == USUAL_HEADER:
+        head = os.pread(file.fileno(), HEADER_LIMIT, 0)
+        frame, scan = _jpeg_header(head)
+    if frame < 0 or scan < 0:
+        return 0  # it ends before its pixels, as Pillow will say
+    kind, height, width, components = struct.unpack_from(">xBxxxHHB", head, frame)
+    if kind > 0xC8:
+        raise TooCostlyError("an arithmetic-coded JPEG, which is not decoded")
+    progressive = kind & 3 == 2 or head[scan + 4] < components
+    limit = PROGRESSIVE_BYTE_LIMIT if progressive else JPEG_BYTE_LIMIT
+    _check_bytes(_size(file), limit, f" of a {'progressive ' if progressive else ''}JPEG")
+    if not progressive:
         return 0
-    _check_bytes(size, PROGRESSIVE_BYTE_LIMIT, " of a progressive JPEG")
-    file.seek(start)
+    file.seek(scan)
     _check_scans(_scans(file), width * height)
-    return 2 * int(samples)  # each coefficient has 16 bits
+    factors = head[frame + 11 : frame + 10 + 3 * components : 3]
+    areas = [(factor >> 4) * (factor & 15) for factor in factors]
+    return 2 * width * height * sum(areas) // max([*areas, 1])  # 16 bits for each coefficient
 
 
-def _next_marker(file: BoundedFile) -> tuple[int, int | None]:
-    """(where it is, its second byte) of the next JPEG marker that a length follows."""
-    while byte := file.read(1):
-        while byte == b"\xff":
-            byte = file.read(1)
-            if byte and byte != b"\xff":
-                if byte[0] in (0x00, 0x01) or 0xD0 <= byte[0] <= 0xD8:
-                    break
-                return file.tell() - 2, None if byte[0] == 0xD9 else byte[0]
-    return file.tell(), None
+def _jpeg_header(head: bytes) -> tuple[int, int]:
+    """Where the last frame header and the first scan of a JPEG begin; -1 is nowhere in `head`."""
+    frame, at = -1, 2
+    while 0 <= at < len(head) - 10:
+        kind = head[at + 1]
+        if head[at] != 0xFF or kind in (0x00, 0x01) or 0xD0 <= kind <= 0xD8:
+            at = head.find(b"\xff", at + 1)  # junk, or a marker without a length
+        elif kind == 0xFF:
+            at += 1
+        elif kind == 0xD9:
+            break
+        elif kind == 0xDA:
+            return frame, at
+        else:
+            if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+                frame = at
+            at += 2 + int.from_bytes(head[at + 2 : at + 4])
+    return frame, -1
 
 
-def _scans(file: BoundedFile) -> int:
+def _scans(file: io.BufferedReader) -> int:
     """Start-of-scan markers from here on; a pair of bytes cut by two blocks isn't missed."""
     count, last = 0, b""
     while block := file.read(2**20):
@@ -255,7 +258,7 @@ def _check_scans(scans: int, pixels: int) -> None:
         )
 
 
-def _check_tiff_tags(file: BoundedFile, magic: bytes) -> None:
+def _check_tiff_tags(file: io.BufferedReader, magic: bytes) -> None:
     """Pillow makes a Python object of every value of every tag that it looks at."""
     order = TIFF_BYTE_ORDERS[magic[:4]]
     if b"+" in magic[:4]:
@@ -286,8 +289,9 @@ def _strip_bytes(image: Image.Image) -> int:
     width, height = image.size
     strip = width * min(_number(tags.get(ROWS_OF_STRIP), height), height)
     if TILE_WIDTH in tags:
-        strip = _number(tags.get(TILE_WIDTH), width) * _number(tags.get(TILE_HEIGHT), height)
-        _check_pixels(strip, 1, PIXEL_LIMIT, " in each tile")
+        tile = _number(tags.get(TILE_WIDTH), width), _number(tags.get(TILE_HEIGHT), height)
+        _check_pixels(*tile, PIXEL_LIMIT, " in each tile")
+        strip = tile[0] * tile[1]
     bits = tags.get(BITS, (8,))
     bits = max(bits) if isinstance(bits, tuple) else bits
     taken = strip * max(4, _number(tags.get(SAMPLES), 1) * bits / 8)

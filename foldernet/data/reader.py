@@ -129,13 +129,13 @@ def _opened(path: str) -> Iterator[tuple[Image.Image, int]]:
     """An image file, not decoded yet, and how many bytes decoding takes besides the image; whatever
     goes wrong while it is open is an ImageError."""
     try:
-        bounds.check_status(os.stat(path))
-        with bounds.BoundedFile(path) as file:
+        with bounds.opened(path) as file:
             extra = bounds.check_structure(file)
             with Image.open(file, formats=FORMATS) as image:
                 bounds.check_header(image)
                 _check_depth(image)
-                file.header_ends()
+                if isinstance(file, bounds.BoundedFile):
+                    file.header_ends()
                 yield image, extra
     except ImageError as error:
         raise ImageError(path, error.reason) from None
