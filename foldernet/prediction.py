@@ -72,7 +72,7 @@ class Classifier:
         self.interpolation = metadata["interpolation"]
         self.keep_aspect_ratio = metadata["keep_aspect_ratio"]
         self.model = _load_model(path)
-        shapes = self.model.input_shape, self.model.output_shape
+        shapes = tuple(getattr(self.model, f"{end}_shape", None) for end in ("input", "output"))
         wanted = (None, *self.size, MODES[self.color_mode][1]), (None, len(self.classes))
         if shapes != wanted:
             raise UserError(

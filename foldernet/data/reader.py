@@ -2,8 +2,8 @@
 
 Pillow decodes and OpenCV resizes. A photograph for a small network is decoded small, too: libjpeg
 scales by 1/2, 1/4 or 1/8 before the costly part of its work (Pillow calls it draft). What is large
-all the same is shrunk strip by strip, so that there is never a second copy of it; what a file may
-cost at all is in `bounds`.
+all the same is converted and shrunk strip by strip, so that there is never a second copy of it;
+what a file may cost at all is in `bounds`.
 """
 
 import contextlib
@@ -103,8 +103,8 @@ def read_image(
             image.draft(None, (DRAFT_MARGIN * max(size), DRAFT_MARGIN * max(size)))
         bounds.check_memory(image, extra)
         image.load()
-        whole = not size or image.width * image.height <= WHOLE_LIMIT
-        decoded = _decoded if whole else _decoded_in_strips
+        large = image.width * image.height > WHOLE_LIMIT
+        decoded = _decoded_in_strips if large else _decoded
         pixels = decoded(image, size, mode, interpolation, keep_aspect_ratio)
     if size:
         pixels = _resized(pixels, size)
@@ -182,19 +182,28 @@ def _decoded(image, size, mode: str, interpolation: str, keep_aspect_ratio: bool
 def _decoded_in_strips(image, size, mode, interpolation, keep_aspect_ratio) -> np.ndarray:
     """As `_decoded`, and no larger than `size`: each row is shrunk by itself, then each column."""
     orientation = _orientation(image)
-    height, width = size if orientation < 5 else size[::-1]
     left, top, right, bottom = 0, 0, *image.size
-    if keep_aspect_ratio:
-        left, top, right, bottom = _centre(image.size, (height, width))
-    height, width = min(height, bottom - top), min(width, right - left)
-    strips = []
+    if size and orientation >= 5:
+        size = size[::-1]
+    if size and keep_aspect_ratio:
+        left, top, right, bottom = _centre(image.size, size)
+    height, width = bottom - top, right - left
+    if size:
+        height, width = min(height, size[0]), min(width, size[1])
+    rows = None
     step = max(1, STRIP_PIXELS // (right - left))
     for start in range(top, bottom, step):
         strip = image.crop((left, start, right, min(start + step, bottom)))
         strip = np.asarray(_in_mode(strip, mode))
-        strips.append(_shrunk(strip, (len(strip), width), interpolation))
-    pixels = _shrunk(np.concatenate(strips), (height, width), interpolation)
-    return np.asarray(_upright(Image.fromarray(pixels), orientation))
+        if size:
+            strip = _shrunk(strip, (len(strip), width), interpolation)
+        if rows is None:
+            rows = np.empty((bottom - top, *strip.shape[1:]), np.uint8)
+        rows[start - top : start - top + len(strip)] = strip
+    pixels = _shrunk(rows, (height, width), interpolation) if size else rows
+    return (
+        pixels if orientation == 1 else np.asarray(_upright(Image.fromarray(pixels), orientation))
+    )
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
