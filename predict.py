@@ -2,7 +2,7 @@
 
 import sys
 
-from foldernet import terminal
+from foldernet import environment, terminal
 from foldernet.config import PredictConfig, parse
 from foldernet.data import folders
 from foldernet.training import runs
@@ -11,6 +11,7 @@ from foldernet.training import runs
 @terminal.door
 def main(arguments: list[str] | None = None) -> int:
     config = parse(PredictConfig, "python predict.py PATH [PATH ...] [options]", arguments)
+    environment.check_keras()
     paths, missing = folders.image_paths(config.paths)
     run = runs.find(config.run, mode="classify")
     terminal.status(f"Using {run}")

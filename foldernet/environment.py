@@ -1,7 +1,9 @@
 """What the machine and the installation must offer, told before it fails in the middle of a run."""
 
+import importlib.metadata
 import os
 import platform
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from foldernet.terminal import UserError
 from foldernet.training import runs
 
 PROCESSOR = Path("/proc/cpuinfo")  # Linux's; elsewhere TensorFlow's packages ask for no AVX
-
+OLDEST_KERAS = (3, 15)  # those before it run code from model files
 SPARE = 10 * 2**20  # bytes for curves and figures
 
 
@@ -17,9 +19,10 @@ def check() -> None:
     """Look at what can be seen without importing TensorFlow.
 
     Raises:
-        UserError: the processor lacks what TensorFlow is compiled for, or the working folder can't
-            be written to.
+        UserError: Keras is too old, the processor lacks what TensorFlow is compiled for, or the
+            working folder can't be written to.
     """
+    check_keras()
     if platform.machine() in ("x86_64", "AMD64") and PROCESSOR.exists():
         flags = PROCESSOR.read_text().partition("\nflags")[2].partition("\n")[0].split()
         if flags and "avx" not in flags:
@@ -28,6 +31,17 @@ def check() -> None:
                 " machine from 2011 or later, or tell the virtual machine to pass them through."
             )
     runs.check_writable()
+
+
+def check_keras() -> None:
+    """Raise UserError if Keras, which isn't imported for this, is too old to open files safely."""
+    version = importlib.metadata.version("keras")
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_KERAS:
+        needed = ".".join(map(str, OLDEST_KERAS))
+        raise UserError(
+            f"Keras {version} runs code from model files, and {needed} is the oldest that doesn't."
+            " Upgrade it: pip install -r requirements.txt"
+        )
 
 
 def check_room(model) -> None:

@@ -1,21 +1,26 @@
 """Prediction: a trained run, the same reader as in training, and what it makes of each picture."""
 
 import dataclasses
+import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import h5py
 import keras
 import numpy as np
 
 from foldernet.blur.kernels import blur
-from foldernet.data.reader import ImageError, read_image
+from foldernet.data.reader import INTERPOLATIONS, MODES, ImageError, read_image
 from foldernet.models.single_filter import ZeroPaddedConvolution
 from foldernet.report import predictions
-from foldernet.training import runs
+from foldernet.terminal import UserError, printable
+from foldernet.training import model_files, runs
 
 BATCH_SIZE = 256
+LONGEST_NAME, LARGEST_SIDE = 255, 8192  # characters of a class's name, pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +71,14 @@ class Classifier:
         self.color_mode = metadata["color_mode"]
         self.interpolation = metadata["interpolation"]
         self.keep_aspect_ratio = metadata["keep_aspect_ratio"]
-        self.model = keras.saving.load_model(path, compile=False)
+        self.model = _load_model(path)
+        shapes = tuple(getattr(self.model, f"{end}_shape", None) for end in ("input", "output"))
+        wanted = (None, *self.size, MODES[self.color_mode][1]), (None, len(self.classes))
+        if shapes != wanted:
+            raise UserError(
+                f"'{path}' contradicts itself: its network makes {shapes[1]} of {shapes[0]}, where"
+                f" its classes and images need {wanted[1]} of {wanted[0]}. Take another copy."
+            )
 
     def read(self, path: str | os.PathLike) -> np.ndarray:
         """The pixels that the network sees of a file: (height, width, channels) uint8.
@@ -124,10 +136,12 @@ class BlurFilter:
     report = staticmethod(predictions.write_images)
 
     def __init__(self, path: Path, metadata: dict):
-        layers = {"ZeroPaddedConvolution": ZeroPaddedConvolution}
-        model = keras.saving.load_model(path, custom_objects=layers, compile=False)
-        learnt = model.get_layer("filter")
-        self.kernel = keras.ops.convert_to_numpy(learnt.kernel)[:, :, 0, 0].astype(float)
+        model = _load_model(path, {"ZeroPaddedConvolution": ZeroPaddedConvolution})
+        kernels = [weight for weight in model.weights if weight.name == "kernel"]
+        side = metadata["kernel_size"]
+        if len(model.weights) != 1 or [kernel.shape for kernel in kernels] != [(side, side, 1, 1)]:
+            raise UserError(f"'{path}' holds no filter of {side}x{side} pixels. Take another copy.")
+        self.kernel = keras.ops.convert_to_numpy(kernels[0])[:, :, 0, 0].astype(float)
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
         """Blur an image, which counts as black beyond its frame, as in training.
@@ -150,19 +164,85 @@ class BlurFilter:
                 yield Blurred(path, error=error.reason)
 
 
+def _load_model(path: Path, custom_objects: dict | None = None) -> keras.Model:
+    """A model whose file has been looked through.
+
+    Raises:
+        UserError: it is refused, or damaged.
+    """
+    try:
+        with h5py.File(io.BytesIO(model_files.check_archive(path)), "r") as weights:
+            model_files.check_hdf5(weights, path)
+        return keras.saving.load_model(path, custom_objects, compile=False, safe_mode=True)
+    except UserError:
+        raise
+    except Exception as error:  # Keras and h5py meet damage with nearly every kind of error
+        raise UserError(f"'{path}' can't be loaded ({model_files.short(error)}).") from error
+
+
+def _is_whole(smallest: int, largest: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and smallest <= value <= largest
+
+
+def _is_size(value) -> bool:
+    side = _is_whole(1, LARGEST_SIDE)
+    return isinstance(value, list) and len(value) == 2 and all(map(side, value))
+
+
+def _are_classes(value) -> bool:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        return False
+    return len(value) == len(set(value)) >= 2 and all(0 < len(n) <= LONGEST_NAME for n in value)
+
+
 PREDICTORS = {"classify": Classifier, "blur": BlurFilter}
+SCHEMAS = {
+    "classify": {
+        "classes": _are_classes,
+        "size": _is_size,
+        "color_mode": lambda value: isinstance(value, str) and value in MODES,
+        "interpolation": lambda value: value in INTERPOLATIONS,
+        "keep_aspect_ratio": lambda value: isinstance(value, bool),
+    },
+    "blur": {"kernel_size": _is_whole(1, LARGEST_SIDE)},
+}  # mode -> what a model's file says of it -> whether a value can be meant
+
+
+def _check(metadata: dict, path: Path) -> None:
+    """Hold what a file says against the schema of its mode; what that doesn't name is ignored.
+
+    Raises:
+        UserError: an unknown mode, or a value that is missing or can't be meant.
+    """
+    mode = metadata.get("mode")
+    if not isinstance(mode, str) or mode not in SCHEMAS:
+        raise UserError(
+            f"'{path}' is of the mode {_quoted(mode)}, and {' and '.join(SCHEMAS)} are known. It"
+            " may be from a newer version."
+        )
+    for field, can_be_meant in SCHEMAS[mode].items():
+        if field not in metadata or not can_be_meant(metadata[field]):
+            raise UserError(
+                f"'{path}' is no model that train.py saved: its {field} can't be"
+                f" {_quoted(metadata.get(field))}."
+            )
+
+
+def _quoted(value: Any) -> str:
+    return printable(repr(value)[:60])
 
 
 def load(run: str | os.PathLike) -> Classifier | BlurFilter:
-    """Load what was trained.
+    """Load what was trained; a file that could run code, or isn't ours, is refused.
 
     Args:
         run: a run's folder, as models/<name>, or a .keras file that train.py saved.
 
     Raises:
-        UserError: no such run, or a file of something else.
+        UserError: no such run, or a file of something else, damaged, or refused.
     """
     path = Path(run)
     path = path / "best.keras" if path.is_dir() else path
     metadata = runs.read_metadata(path)
+    _check(metadata, path)
     return PREDICTORS[metadata["mode"]](path, metadata)

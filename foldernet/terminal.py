@@ -31,8 +31,8 @@ class Stopped(Exception):
 
 
 def status(text: str = "") -> None:
-    """Tell how things stand: one line on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Tell how things stand: a line, or a table's lines, on standard error."""
+    print(_lines(text), file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
@@ -41,8 +41,8 @@ def warn(text: str) -> None:
 
 
 def result(text: str = "") -> None:
-    """Give what was asked for: one line on standard output."""
-    print(text, flush=True)
+    """Give what was asked for: a line, or a table's lines, on standard output."""
+    print(_lines(text), flush=True)
 
 
 def door(main: Callable[..., int | None]) -> Callable[..., int]:
@@ -83,6 +83,11 @@ def printable(text: str) -> str:
         else letter.encode("unicode_escape", "surrogatepass").decode()
         for letter in text
     )
+
+
+def _lines(text: str) -> str:
+    """What may go to the terminal of `text`, whosever names are in it."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def listed(names: Iterable[object], at_most: int = 10) -> str:

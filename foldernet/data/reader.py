@@ -1,12 +1,13 @@
 """The one image reader: training, prediction and everything else see the same pixels.
 
 Pillow decodes and OpenCV resizes. A photograph for a small network is decoded small, too: libjpeg
-scales by 1/2, 1/4 or 1/8 before the costly part of its work (Pillow calls it draft).
+scales by 1/2, 1/4 or 1/8 before the costly part of its work (Pillow calls it draft). What is large
+all the same is converted and shrunk strip by strip, so that there is never a second copy of it;
+what a file may cost at all is in `bounds`.
 """
 
 import contextlib
 import os
-import stat
 from collections.abc import Iterator
 from typing import Literal
 
@@ -14,11 +15,9 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from foldernet.data import bounds
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-BYTE_LIMIT = (
-    256 * 2**20
-)  # of a file; a 50-megapixel TIFF of 16 bits needs 300 MB, anything usual less
-PIXEL_LIMIT = 50_000_000  # of an image, by its header: checked before decoding takes the memory
 MODES = {
     "rgb": ("RGB", 3),
     "grayscale": ("L", 1),
@@ -42,8 +41,10 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # EXIF orientation -> what undoes it; ImageOps.exif_transpose fails where another tag is damaged
-READER_VERSION = 1  # counted up whenever the same file would give other pixels
+READER_VERSION = 2  # counted up whenever the same file would give other pixels
 DRAFT_MARGIN = 2  # decode at this many times the target or more: closer to averaging all the pixels
+WHOLE_LIMIT = 8_000_000  # pixels; what is decoded to more is shrunk in strips, to save memory
+STRIP_PIXELS = 2**20
 
 
 class ImageError(Exception):
@@ -77,7 +78,9 @@ def read_image(
         size: (height, width) in pixels to resize to; None keeps the image's own.
         color_mode: three channels, one, or four.
         interpolation: "area" averages the covered pixels when shrinking and interpolates linearly
-            when growing; the other names are Pillow's filters of that name.
+            when growing; the other names are Pillow's filters of that name. Of an image that is
+            decoded to more than `WHOLE_LIMIT` pixels, first the rows are shrunk, then the columns:
+            a grey level may differ by one.
         keep_aspect_ratio: crop the centre to the proportions of `size` before resizing, instead of
             stretching.
 
@@ -85,7 +88,8 @@ def read_image(
         (height, width, channels) uint8.
 
     Raises:
-        ImageError: unreadable, truncated, too large or of an unknown format, whatever the cause.
+        ImageError: unreadable, truncated, too costly (see `bounds`) or of an unknown format,
+            whatever the cause.
         ValueError: an unknown `color_mode` or `interpolation`.
     """
     if color_mode not in MODES or interpolation not in INTERPOLATIONS:
@@ -94,11 +98,14 @@ def read_image(
             f" {', '.join(MODES)}, and one of {', '.join(INTERPOLATIONS)}."
         )
     mode, channels = MODES[color_mode]
-    with _opened(os.fspath(path)) as image:
+    with _opened(os.fspath(path)) as (image, extra):
         if size and interpolation == "area":
             image.draft(None, (DRAFT_MARGIN * max(size), DRAFT_MARGIN * max(size)))
+        bounds.check_memory(image, extra)
         image.load()
-        pixels = _decoded(image, size, mode, interpolation, keep_aspect_ratio)
+        large = image.width * image.height > WHOLE_LIMIT
+        decoded = _decoded_in_strips if large else _decoded
+        pixels = decoded(image, size, mode, interpolation, keep_aspect_ratio)
     if size:
         pixels = _resized(pixels, size)
     return pixels.reshape(*pixels.shape[:2], channels)
@@ -110,7 +117,7 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
     Raises:
         ImageError: as `read_image`, as far as the header shows it.
     """
-    with _opened(os.fspath(path)) as image:
+    with _opened(os.fspath(path)) as (image, _):
         width, height = image.size
         # Pillow gives the size of a TIFF upright already.
         lying = image.format != "TIFF" and _orientation(image) >= 5
@@ -118,39 +125,31 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[Image.Image]:
-    """An image file, not decoded yet; whatever goes wrong while it is open is an ImageError."""
+def _opened(path: str) -> Iterator[tuple[Image.Image, int]]:
+    """An image file, not decoded yet, and how many bytes decoding takes besides the image; whatever
+    goes wrong while it is open is an ImageError."""
     try:
-        _check_file(os.stat(path))
-        with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
-            _check_header(image)
-            yield image
+        with bounds.opened(path) as file:
+            extra = bounds.check_structure(file)
+            with Image.open(file, formats=FORMATS) as image:
+                bounds.check_header(image)
+                _check_depth(image)
+                if isinstance(file, bounds.BoundedFile):
+                    file.header_ends()
+                yield image, extra
     except ImageError as error:
         raise ImageError(path, error.reason) from None
     except Exception as error:  # Pillow's plugins raise nearly everything, not OSError alone
         raise ImageError(path, _reason(error)) from error
 
 
-def _check_file(status: os.stat_result) -> None:
-    """Before opening it: to open a named pipe waits for whoever writes to it."""
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageError("", "not a file")
-    if status.st_size == 0:
-        raise ImageError("", "empty file")
-    if status.st_size > BYTE_LIMIT:
+def _check_depth(image: Image.Image) -> None:
+    if image.mode == "F":
         raise ImageError(
-            "", f"{status.st_size / 2**20:,.0f} MB, where at most {BYTE_LIMIT // 2**20} are read"
+            "", "floating-point pixels have no known range; store it with 8 or 16 bits"
         )
-
-
-def _check_header(image: Image.Image) -> None:
-    width, height = image.size
-    if width * height > PIXEL_LIMIT:
-        raise ImageError(
-            "",
-            f"{width:,}x{height:,} are {width * height / 1e6:,.0f} megapixels, where at most"
-            f" {PIXEL_LIMIT // 1_000_000} are decoded; store a smaller copy",
-        )
+    if image.mode == "I" and image.format != "PPM":  # Pillow's mode for a PPM of 16 bits, too
+        raise ImageError("", "32-bit pixels have no known range; store it with 8 or 16 bits")
 
 
 def _reason(error: Exception) -> str:
@@ -172,49 +171,78 @@ def _orientation(image: Image.Image) -> int:
 
 def _decoded(image, size, mode: str, interpolation: str, keep_aspect_ratio: bool) -> np.ndarray:
     """Pixels of a loaded image, upright, in `mode`, cropped and filtered as asked for."""
-    orientation = _orientation(image)
-    image = _in_eight_bits(image)
-    if orientation != 1:
-        image = image.transpose(UPRIGHT[orientation])
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        if mode != "RGBA":
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    if image.mode != mode:
-        image = image.convert(mode)
+    image = _upright(_in_mode(image, mode), _orientation(image))
     if size and keep_aspect_ratio:
-        image = _centre_crop(image, size)
+        image = image.crop(_centre(image.size, size))
     if size and interpolation != "area":
         image = image.resize((size[1], size[0]), PILLOW_FILTERS[interpolation])
     return np.asarray(image)
 
 
-def _in_eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ImageError(
-            "", "floating-point pixels have no known range; store it with 8 or 16 bits"
-        )
-    if not image.mode.startswith("I"):
-        return image
-    if image.mode == "I" and image.format != "PPM":  # Pillow's mode for a PPM of 16 bits, too
-        raise ImageError("", "32-bit pixels have no known range; store it with 8 or 16 bits")
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+def _decoded_in_strips(image, size, mode, interpolation, keep_aspect_ratio) -> np.ndarray:
+    """As `_decoded`, and no larger than `size`: each row is shrunk by itself, then each column."""
+    orientation = _orientation(image)
+    left, top, right, bottom = 0, 0, *image.size
+    if size and orientation >= 5:
+        size = size[::-1]
+    if size and keep_aspect_ratio:
+        left, top, right, bottom = _centre(image.size, size)
+    height, width = bottom - top, right - left
+    if size:
+        height, width = min(height, size[0]), min(width, size[1])
+    rows = None
+    step = max(1, STRIP_PIXELS // (right - left))
+    for start in range(top, bottom, step):
+        strip = image.crop((left, start, right, min(start + step, bottom)))
+        strip = np.asarray(_in_mode(strip, mode))
+        if size:
+            strip = _shrunk(strip, (len(strip), width), interpolation)
+        if rows is None:
+            rows = np.empty((bottom - top, *strip.shape[1:]), np.uint8)
+        rows[start - top : start - top + len(strip)] = strip
+    pixels = _shrunk(rows, (height, width), interpolation) if size else rows
+    return (
+        pixels if orientation == 1 else np.asarray(_upright(Image.fromarray(pixels), orientation))
+    )
 
 
-def _centre_crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The largest centred part with the proportions of `size`, (height, width)."""
-    width, height = image.size
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if mode != "RGBA":
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _centre(of: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The box of the largest centred part with the proportions of `size`, (height, width), of an
+    image of (width, height)."""
+    width, height = of
     crop_width = min(width, max(1, round(height * size[1] / size[0])))
     crop_height = min(height, max(1, round(width * size[0] / size[1])))
     left, top = (width - crop_width) // 2, (height - crop_height) // 2
-    return image.crop((left, top, left + crop_width, top + crop_height))
+    return left, top, left + crop_width, top + crop_height
+
+
+def _shrunk(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
+    height, width = size
+    if interpolation == "area":
+        return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    filtered = Image.fromarray(pixels).resize((width, height), PILLOW_FILTERS[interpolation])
+    return np.asarray(filtered)
 
 
 def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Shrink by averaging the covered area, then grow linearly: each axis as it needs."""
     height, width = min(pixels.shape[0], size[0]), min(pixels.shape[1], size[1])
     if (height, width) != pixels.shape[:2]:
-        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        pixels = _shrunk(pixels, (height, width), "area")
     if (height, width) != tuple(size):
         pixels = cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
     return pixels

@@ -38,11 +38,12 @@ def write(predictions: Iterable["Prediction"], missing: list[str], config: Predi
         told.append(prediction)
         path = terminal.printable(prediction.path)
         if prediction.error:
-            terminal.status(f"error: {path}: {prediction.error}")
+            terminal.status(f"error: {path}: {terminal.printable(prediction.error)}")
         elif lines:
             (best, share), *others = prediction.ranking[: config.top]
-            rest = ", ".join(f"{name} {share:.1%}" for name, share in others)
-            terminal.result(f"{path}: {best} {share:.1%}" + (f"  ({rest})" if rest else ""))
+            rest = ", ".join(f"{terminal.printable(name)} {part:.1%}" for name, part in others)
+            told_best = f"{path}: {terminal.printable(best)} {share:.1%}"
+            terminal.result(told_best + (f"  ({rest})" if rest else ""))
     if config.json:
         _put(config.json, _json(told, config.top))
     if config.csv:
@@ -69,7 +70,7 @@ def write_images(blurred: Iterable["Blurred"], missing: list[str], config: Predi
     for picture in blurred:
         path = terminal.printable(picture.path)
         if picture.error:
-            terminal.status(f"error: {path}: {picture.error}")
+            terminal.status(f"error: {path}: {terminal.printable(picture.error)}")
             failed += 1
         else:
             written = _write_new(f"{Path(picture.path).stem}-blurred", picture.pixels)
@@ -115,7 +116,10 @@ def _json(predictions: list["Prediction"], top: int) -> str:
 
 
 def _csv(predictions: list["Prediction"], top: int) -> str:
-    """A line for each picture: file, error, then class and probability, most probable first."""
+    """A line for each picture: file, error, then class and probability, most probable first.
+
+    Control characters in names are escaped, as on the terminal, where it may go.
+    """
     ranks = max((len(prediction.ranking[:top]) for prediction in predictions), default=0)
     names = [
         name for rank in range(1, ranks + 1) for name in (f"class_{rank}", f"probability_{rank}")
@@ -125,5 +129,8 @@ def _csv(predictions: list["Prediction"], top: int) -> str:
     writer.writerow(["file", "error", *names])
     for prediction in predictions:
         cells = [cell for pair in prediction.ranking[:top] for cell in pair]
-        writer.writerow([prediction.path, prediction.error or "", *cells])
+        cells = [prediction.path, prediction.error or "", *cells]
+        writer.writerow(
+            terminal.printable(cell) if isinstance(cell, str) else cell for cell in cells
+        )
     return text.getvalue()

@@ -19,10 +19,10 @@ from foldernet import terminal
 from foldernet.config import Config
 from foldernet.data.folders import Dataset
 from foldernet.terminal import UserError
+from foldernet.training import model_files
 
 MODELS, LOGS = Path("models"), Path("logs")
 LOCK = ".lock"  # held in a run's folder by the process that trains it
-METADATA = "foldernet.json"  # the member of a .keras archive that says what prediction needs
 PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "pillow", "scipy")
 
 
@@ -143,7 +143,7 @@ def save_model(model, path: Path, metadata: dict) -> None:
     def write(temporary: Path) -> None:
         keras.Model(model.inputs, model.outputs, name=model.name).save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(METADATA, json.dumps(metadata, ensure_ascii=False))
+            archive.writestr(model_files.METADATA, json.dumps(metadata, ensure_ascii=False))
 
     write_whole(path, write)
 
@@ -183,14 +183,18 @@ def read_metadata(path: Path) -> dict:
         UserError: no model of ours.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(METADATA))
+        metadata = json.loads(model_files.read_member(path, model_files.METADATA))
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"There is no model '{path}'. Train one: python train.py") from None
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile and json meet damage with nearly every kind of error
         raise UserError(
             f"'{path}' is no model that train.py saved: it doesn't say which classes it knows."
         ) from error
+    if not isinstance(metadata, dict):
+        raise UserError(f"'{path}' is no model that train.py saved: what it says is no object.")
+    return metadata
 
 
 def describe(config: Config, dataset: Dataset) -> dict:

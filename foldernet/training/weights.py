@@ -1,6 +1,7 @@
 """Weights from another file, layer by layer, by name: what fine-tuning starts from."""
 
 import contextlib
+import io
 import zipfile
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 
 from foldernet.terminal import UserError, listed
+from foldernet.training import model_files
 
 
 def load_by_name(model: keras.Model, path: Path) -> list[tuple[str, str]]:
@@ -22,7 +24,7 @@ def load_by_name(model: keras.Model, path: Path) -> list[tuple[str, str]]:
     Args:
         model: changed in place; layers that don't match keep their weights.
         path: a .keras, .weights.h5 or legacy .h5 file. Only arrays are read from it; nothing in it
-            is run.
+            is run, and a file that could run something elsewhere is refused all the same.
 
     Returns:
         (layer name, what became of it) for each layer of the model that has weights, then for each
@@ -87,17 +89,21 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     """The HDF5 file that holds the weights, be it inside a .keras archive."""
     mend = "Expected a .keras, .weights.h5 or .h5 file that Keras wrote."
     try:
-        with contextlib.ExitStack() as stack:
-            if zipfile.is_zipfile(path):
-                archive = stack.enter_context(zipfile.ZipFile(path))
-                file = h5py.File(stack.enter_context(archive.open("model.weights.h5")), "r")
-            else:
-                file = h5py.File(path, "r")
-            yield stack.enter_context(file)
+        source = path
+        if zipfile.is_zipfile(path):
+            source = io.BytesIO(model_files.check_archive(path))
+        with h5py.File(source, "r") as file:
+            model_files.check_hdf5(file, path)
+            if "model_config" in file.attrs:
+                model_files.check_config(file.attrs["model_config"], path)
+            yield file
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"There is no weights file '{path}'. {mend}") from None
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"'{path}' holds no weights that can be read ({error}). {mend}") from error
+    except Exception as error:  # h5py meets damage with nearly every kind of error
+        reason = model_files.short(error)
+        raise UserError(f"'{path}' holds no weights that can be read ({reason}). {mend}") from error
 
 
 def _layers_of(file: h5py.File) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
@@ -111,12 +117,9 @@ def _layers_of(file: h5py.File) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
 
 def _layers_below(group: h5py.Group) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     for key in group:
-        _refuse_external(group, key)
         if key == "vars" and len(group[key]):
             variables = group[key]
             name = variables.attrs.get("name", group.name.rsplit("/", 1)[-1])
-            for inner in variables:
-                _refuse_external(variables, inner)
             yield name, {inner: variables[inner][()] for inner in variables}
         elif key not in ("vars", "optimizer") and isinstance(group[key], h5py.Group):
             yield from _layers_below(group[key])
@@ -125,22 +128,11 @@ def _layers_below(group: h5py.Group) -> Iterator[tuple[str, dict[str, np.ndarray
 def _legacy_layers(root: h5py.Group) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Keras 1 and 2, and Keras 3's .h5: each weight's name ends in its layer's and its own."""
     for outer in root.attrs["layer_names"]:
-        _refuse_external(root, outer)
         group = root[outer]
         layers = {}
         for path in group.attrs["weight_names"]:
             path = path.decode() if isinstance(path, bytes) else path
-            _refuse_external(group, path)
             name = path.split("/")[-2] if "/" in path else outer
             layers.setdefault(name, []).append(group[path][()])
         for name, weights in layers.items():
             yield name, {str(index): weight for index, weight in enumerate(weights)}
-
-
-def _refuse_external(group: h5py.Group, key: str) -> None:
-    """A weights file that points to another file could read anything of the user's."""
-    link = group.get(key, getlink=True)
-    item = group.get(key)
-    external = isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)
-    if external or not isinstance(link, h5py.HardLink):
-        raise UserError(f"'{group.file.filename}' points to other files at {key}, and is refused.")
