@@ -5,6 +5,7 @@ scales by 1/2, 1/4 or 1/8 before the costly part of its work (Pillow calls it dr
 """
 
 import contextlib
+import dataclasses
 import os
 import stat
 from collections.abc import Iterator
@@ -52,11 +53,27 @@ class ImageError(Exception):
     Attributes:
         path: the file.
         reason: why, in words; the text of the error is "path: reason".
+        kind: "unreadable"; "truncated", where the header could be read and the rest could not; or
+            "too large".
     """
 
-    def __init__(self, path: str, reason: str):
+    def __init__(self, path: str, reason: str, kind: str = "unreadable"):
         super().__init__(f"{path}: {reason}")
-        self.path, self.reason = path, reason
+        self.path, self.reason, self.kind = path, reason, kind
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What an image file says of itself before it is decoded.
+
+    Attributes:
+        format: of its content, one of `FORMATS`; an MPO counts as the JPEG that it begins with.
+        height, width: in pixels, upright, as `read_image` gives it.
+    """
+
+    format: str
+    height: int
+    width: int
 
 
 def read_image(
@@ -88,6 +105,18 @@ def read_image(
         ImageError: unreadable, truncated, too large or of an unknown format, whatever the cause.
         ValueError: an unknown `color_mode` or `interpolation`.
     """
+    pixels, _ = read_with_header(path, size, color_mode, interpolation, keep_aspect_ratio)
+    return pixels
+
+
+def read_with_header(
+    path: str | os.PathLike,
+    size: tuple[int, int] | None = None,
+    color_mode: Literal["rgb", "grayscale", "rgba"] = "rgb",
+    interpolation: str = "area",
+    keep_aspect_ratio: bool = False,
+) -> tuple[np.ndarray, Header]:
+    """As `read_image`, and with the pixels what the header said: the file is opened once."""
     if color_mode not in MODES or interpolation not in INTERPOLATIONS:
         raise ValueError(
             f"Unknown color_mode '{color_mode}' or interpolation '{interpolation}'; expected one of"
@@ -95,13 +124,14 @@ def read_image(
         )
     mode, channels = MODES[color_mode]
     with _opened(os.fspath(path)) as image:
+        header = _header(image)  # before draft, which changes the size
         if size and interpolation == "area":
             image.draft(None, (DRAFT_MARGIN * max(size), DRAFT_MARGIN * max(size)))
         image.load()
         pixels = _decoded(image, size, mode, interpolation, keep_aspect_ratio)
     if size:
         pixels = _resized(pixels, size)
-    return pixels.reshape(*pixels.shape[:2], channels)
+    return pixels.reshape(*pixels.shape[:2], channels), header
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
@@ -110,25 +140,44 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
     Raises:
         ImageError: as `read_image`, as far as the header shows it.
     """
+    header = read_header(path)
+    return header.height, header.width
+
+
+def read_header(path: str | os.PathLike) -> Header:
+    """Read no more of an image file than its header.
+
+    Raises:
+        ImageError: as `read_image`, as far as the header shows it.
+    """
     with _opened(os.fspath(path)) as image:
-        width, height = image.size
-        # Pillow gives the size of a TIFF upright already.
-        lying = image.format != "TIFF" and _orientation(image) >= 5
-    return (width, height) if lying else (height, width)
+        return _header(image)
+
+
+def _header(image: Image.Image) -> Header:
+    width, height = image.size
+    # Pillow gives the size of a TIFF upright already.
+    if image.format != "TIFF" and _orientation(image) >= 5:
+        width, height = height, width
+    return Header("JPEG" if image.format == "MPO" else image.format, height, width)
 
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[Image.Image]:
     """An image file, not decoded yet; whatever goes wrong while it is open is an ImageError."""
+    kind = "unreadable"
     try:
         _check_file(os.stat(path))
         with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
             _check_header(image)
+            kind = "truncated"  # what goes wrong from here on, after a good header
             yield image
     except ImageError as error:
-        raise ImageError(path, error.reason) from None
+        raise ImageError(path, error.reason, error.kind) from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(path, _reason(error), "too large") from error
     except Exception as error:  # Pillow's plugins raise nearly everything, not OSError alone
-        raise ImageError(path, _reason(error)) from error
+        raise ImageError(path, _reason(error), kind) from error
 
 
 def _check_file(status: os.stat_result) -> None:
@@ -138,8 +187,9 @@ def _check_file(status: os.stat_result) -> None:
     if status.st_size == 0:
         raise ImageError("", "empty file")
     if status.st_size > BYTE_LIMIT:
+        megabytes = f"{status.st_size / 2**20:,.0f} MB"
         raise ImageError(
-            "", f"{status.st_size / 2**20:,.0f} MB, where at most {BYTE_LIMIT // 2**20} are read"
+            "", f"{megabytes}, where at most {BYTE_LIMIT // 2**20} are read", "too large"
         )
 
 
@@ -150,6 +200,7 @@ def _check_header(image: Image.Image) -> None:
             "",
             f"{width:,}x{height:,} are {width * height / 1e6:,.0f} megapixels, where at most"
             f" {PIXEL_LIMIT // 1_000_000} are decoded; store a smaller copy",
+            "too large",
         )
 
 
