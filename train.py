@@ -5,7 +5,7 @@ import sys
 
 from foldernet import environment, terminal
 from foldernet.config import Config, parse
-from foldernet.data import sources
+from foldernet.data import quarantine, sources
 from foldernet.training import resume, runs
 
 
@@ -13,7 +13,7 @@ from foldernet.training import resume, runs
 def main(arguments: list[str] | None = None) -> None:
     config = parse(Config, "python train.py [DATA] [options]", arguments, resume.earlier)
     environment.check()
-    dataset = sources.find(config)
+    dataset = quarantine.obeyed(sources.find(config), config.strict)
     config = config.settled(images=len(dataset.splits["training"]))
     with terminal.quiet_tensorflow():  # three seconds, spent now that there is something to train
         import keras
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     keras.utils.set_random_seed(config.seed)
     task = TASKS[config.mode]
     batches = task.batches(config, dataset)
-    dataset, sizes = check.readable(dataset, batches)
+    dataset, sizes = check.before_training(config, dataset, batches)
     dataset = task.measure(config, dataset, batches)
 
     model = task.model(config, dataset)
@@ -78,6 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
             model = best.load()
             scores = task.report(config, dataset, batches, model, log, run)
             scores |= summary.pace(best.best_epoch, keeper.history, batches)
+            scores |= check.replaced(batches)
             runs.write_json(run.models / "metrics.json", scores)
         summary.tell_result(scores, run)
 

@@ -206,6 +206,12 @@ class Config:
         choices=("auto", "memory", "disk", "off"),
         on_resume=True,
     )
+    strict: bool = knob(
+        False,
+        "stop, before training, if an image can't be read or should be left out; check.py names"
+        " them",
+        on_resume=True,
+    )
     workers: int = knob(
         1,
         "batches prepared at a time; each uses all cores already, so that more are seldom faster;"
@@ -326,6 +332,30 @@ class PredictConfig:
     csv: Path | None = knob(
         None, "write the predictions to this file, as CSV; - is standard output", metavar="FILE"
     )
+
+    def __post_init__(self):
+        _check(self)
+
+
+def _of_training(name: str) -> dataclasses.Field:
+    """The same knob as train.py's."""
+    field = Config.__dataclass_fields__[name]
+    return dataclasses.field(default=field.default, metadata=field.metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckConfig:
+    """Read every image of a folder as train.py does, and report what is wrong with them. What is
+    found goes to quarantine.csv in that folder, which train.py obeys; no image is touched. The exit
+    status is 1 if any should be left out."""
+
+    data: Path | None = _of_training("data")
+    mode: str = _of_training("mode")
+    validation_split: float = _of_training("validation_split")
+    strict: bool = knob(False, "make it an error if an image should be left out")
+
+    blur: typing.ClassVar[Blur] = Blur()  # of pairs, each folder is checked by itself
+    cache: typing.ClassVar[str] = "disk"  # for train.py, and for the next time; nothing stays here
 
     def __post_init__(self):
         _check(self)

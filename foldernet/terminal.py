@@ -90,6 +90,13 @@ def _lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def cell(text: str) -> str:
+    """`text` for a cell of a CSV file: printable, and led by an apostrophe where a spreadsheet
+    program would take it for a formula. What is a cell already comes out the same."""
+    text = text if text.isprintable() else printable(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
 def listed(names: Iterable[object], at_most: int = 10) -> str:
     """Join names for a sentence, `a, b and 3 more`, so that a million of them stay readable."""
     names = [printable(str(name)) for name in names]

@@ -45,7 +45,11 @@ def files(tmp_path):
 
 def opened(files, mode="auto", purpose="test") -> tuple[ArrayCache, Maker]:
     maker = Maker()
-    return ArrayCache(len(files), files.__getitem__, maker, SHAPE, purpose, mode), maker
+
+    def make(position):
+        return maker(files[position])
+
+    return ArrayCache(len(files), files.__getitem__, make, SHAPE, purpose, mode), maker
 
 
 def values(cache) -> list[int]:
@@ -202,10 +206,10 @@ def test_a_killed_run_does_no_harm(files, tmp_path):
         f"files = {files!r}\n"
         "cache.SHARD_BYTES = 5 * 48\n"
         "made = []\n"
-        "def make(path):\n"
-        "    made.append(path)\n"
+        "def make(position):\n"
+        "    made.append(position)\n"
         "    if len(made) == 13:\n        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return np.full((4, 4, 3), open(path, 'rb').read()[0], np.uint8)\n"
+        "    return np.full((4, 4, 3), open(files[position], 'rb').read()[0], np.uint8)\n"
         "shards = cache.ArrayCache(20, files.__getitem__, make, (4, 4, 3), 'test', 'disk')\n"
         "for position in range(20):\n    shards.rows(np.array([position]))\n"
     )

@@ -4,6 +4,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 THREADS = os.cpu_count() or 1
+AT_ONCE = 4096  # items waited for at a time, so that a million need no million futures
 
 
 class _Threads:
@@ -23,6 +24,11 @@ class _Threads:
     def map(self, function, *items):
         """As `ThreadPoolExecutor.map`."""
         return self._pool.map(function, *items)
+
+    def stream(self, function, items: list):
+        """As `map`, for a list of any length."""
+        for start in range(0, len(items), AT_ONCE):
+            yield from self._pool.map(function, items[start : start + AT_ONCE])
 
 
 threads = _Threads()

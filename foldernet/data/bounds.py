@@ -82,14 +82,14 @@ def opened(path: str) -> io.BufferedReader:
     """A file, opened for reading; a `BoundedFile` unless it is so small that it needs no bounds.
 
     Raises:
-        TooCostlyError: it is no file, or has too many bytes or none.
-        OSError: it can't be opened.
+        TooCostlyError: it has too many bytes.
+        OSError: it is no file, is empty, or can't be opened.
     """
     status = os.stat(path)  # before it is opened: a named pipe would wait for who writes to it
     if not stat.S_ISREG(status.st_mode):
-        raise TooCostlyError("not a file")
+        raise OSError("not a file")
     if status.st_size == 0:
-        raise TooCostlyError("empty file")
+        raise OSError("empty file")
     _check_bytes(status.st_size, BYTE_LIMIT, "")
     return open(path, "rb") if status.st_size <= HEADER_READ_LIMIT else BoundedFile(path)
 

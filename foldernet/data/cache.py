@@ -19,20 +19,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
+import PIL
 import platformdirs
 import psutil
 
 from foldernet import terminal
 from foldernet.data import threads
-from foldernet.data.reader import ImageError
+from foldernet.data.reader import MODES, READER_VERSION, Header, ImageError, read_with_header
 
 Mode = Literal["auto", "memory", "disk", "off"]
 MEMORY_SHARE = 0.25  # of the memory that is free: what `auto` may hold in it
 DISK_LIMIT = 32 * 2**30  # bytes of all caches together; the least recently used shards go first
 DISK_RESERVE = 2**30  # bytes of the disk that are never taken
 SHARD_BYTES = 32 * 2**20
-FILL_AT_ONCE = 4096  # arrays waited for at a time, so that a million need no million futures
 MAGIC = b"foldernet cache 1".ljust(32)
 STALE_SECONDS = 24 * 3600  # after which a temporary file is one that a killed run left
 
@@ -48,7 +49,7 @@ class ArrayCache:
     Args:
         count: how many files.
         path_of: position -> path.
-        make: path -> uint8 array of `shape`; what it raises as ImageError is not kept.
+        make: position -> uint8 array of `shape`; what it raises as ImageError is not kept.
         shape: of each array.
         purpose: all that an array depends on besides its file; caches of another purpose don't mix.
         mode: "memory" keeps arrays for this process; "disk" keeps them in memory-mapped files;
@@ -60,12 +61,13 @@ class ArrayCache:
         self,
         count: int,
         path_of: Callable[[int], str],
-        make: Callable[[str], np.ndarray],
+        make: Callable[[int], np.ndarray],
         shape: tuple[int, ...],
         purpose: str,
         mode: Mode = "auto",
     ):
         self.path_of, self.make, self.shape = path_of, make, tuple(shape)
+        self.purpose = purpose
         self.item_bytes = math.prod(shape)
         self._capacity = max(1, min(SHARD_BYTES // self.item_bytes, count))
         self._lock = threading.Lock()
@@ -86,9 +88,9 @@ class ArrayCache:
         return len(self._where)
 
     @property
-    def missing(self) -> int:
-        """How many arrays are yet to be made."""
-        return int((self._where[:, 0] < 0).sum())
+    def missing(self) -> np.ndarray:
+        """The positions whose arrays are yet to be made, (n,) int."""
+        return np.flatnonzero(self._where[:, 0] < 0)
 
     def rows(self, positions: np.ndarray) -> list[np.ndarray | ImageError]:
         """The arrays at `positions`, or why one can't be made. They are not to be written to."""
@@ -101,13 +103,17 @@ class ArrayCache:
                 found[index] = row
         return found
 
-    def fill(self) -> Iterator[tuple[int, ImageError | None]]:
-        """Make every array that is missing; yields each position, with why it can't be made."""
-        missing = np.flatnonzero(self._where[:, 0] < 0).tolist()
-        for start in range(0, len(missing), FILL_AT_ONCE):
-            positions = missing[start : start + FILL_AT_ONCE]
-            for position, row in zip(positions, threads.map(self._made, positions), strict=True):
-                yield position, row if isinstance(row, ImageError) else None
+    def row(
+        self, position: int, make: Callable[[int], np.ndarray] | None = None
+    ) -> np.ndarray | ImageError:
+        """As `rows`, of one, in this thread; `make` makes it where it is missing, in place of the
+        cache's own."""
+        shard, slot = self._where[position].tolist()
+        return self._shards[shard][slot] if shard >= 0 else self._made(position, make)
+
+    def fill(self) -> Iterator[np.ndarray | ImageError]:
+        """Make every array that is missing; yields each, or why it can't be made."""
+        yield from threads.stream(self._made, self.missing.tolist())
         self.flush()
 
     def keep(self, positions: np.ndarray) -> None:
@@ -131,12 +137,11 @@ class ArrayCache:
             places.append(f"in {self.folder.parent}")
         return f"{size} {', and '.join(places)}"
 
-    def _made(self, position: int) -> np.ndarray | ImageError:
+    def _made(self, position: int, make=None) -> np.ndarray | ImageError:
         """Make an array and store it."""
-        path = self.path_of(position)
-        key = _key(path)  # before the file is read: a change in between is noticed next time
+        key = _key(self.path_of(position))  # before it is read: a change in between is noticed
         try:
-            row = self.make(path)
+            row = (make or self.make)(position)
         except ImageError as error:
             return error
         if self._stores:
@@ -237,6 +242,45 @@ class ArrayCache:
                 return np.frombuffer(file.read(items * 8), np.uint64)
         except OSError:
             return None
+
+
+class PixelCache(ArrayCache):
+    """Images as `foldernet.data.reader.read_image` gives them, decoded once.
+
+    Args:
+        count: how many files.
+        path_of: position -> path.
+        size: (height, width) in pixels.
+        rule: color mode, interpolation, and whether the proportions are kept, as `read_image` says.
+        mode: as of `ArrayCache`.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        path_of: Callable[[int], str],
+        size: tuple[int, int],
+        rule: tuple[str, str, bool] = ("rgb", "area", False),
+        mode: Mode = "auto",
+    ):
+        self.size, self.rule = tuple(size), rule
+        color_mode, *_ = rule
+        super().__init__(
+            count,
+            path_of,
+            lambda position: self.read(position)[0],
+            (*size, MODES[color_mode][1]),
+            f"reader {READER_VERSION} of {PIL.__version__} and {cv2.__version__}: {rule}",
+            mode,
+        )
+
+    def read(self, position: int) -> tuple[np.ndarray, Header]:
+        """An image from its file, (height, width, channels) uint8, and the file's header.
+
+        Raises:
+            ImageError: it can't be read.
+        """
+        return read_with_header(self.path_of(position), self.size, *self.rule)
 
 
 def _header(items: int, shape: tuple[int, ...]) -> bytes:

@@ -70,6 +70,24 @@ class Dataset:
     splits: dict[str, Listing]
 
 
+def without(dataset: Dataset, paths: set[str], how: str) -> Dataset:
+    """A data set less the images at `paths`.
+
+    Args:
+        how: what became of them, and how to mend it, as an error says it: "can be read. ...".
+
+    Raises:
+        UserError: no training image of a class is left, or no validation image.
+    """
+    splits = {split: listing.without(paths) for split, listing in dataset.splits.items()}
+    lost = [label for label, names in splits["training"].files.items() if not names]
+    if lost:
+        raise UserError(f"No training image of class {terminal.listed(lost)} {how}")
+    if not len(splits["validation"]):
+        raise UserError(f"No validation image {how}")
+    return dataclasses.replace(dataset, splits=splits)
+
+
 def find(root: Path | None, validation_split: float = 0.2, cache: str = "auto") -> Dataset:
     """Find the classes and splits in a folder.
 
@@ -241,15 +259,15 @@ def content_hashes(paths: list[str], cache: str = "auto"):
         cache: whether hashes are kept for the next run, as for images.
 
     Returns:
-        (n,) big-endian uint64.
+        (n,) uint64.
     """
     import numpy as np  # a wrong folder is answered without them
 
     from foldernet.data.cache import ArrayCache
 
-    def digest(path: str):
+    def digest(position: int):
         try:
-            with open(path, "rb") as file:
+            with open(paths[position], "rb") as file:
                 hashed = hashlib.file_digest(file, _hash)
         except OSError:
             hashed = _hash()
@@ -257,10 +275,10 @@ def content_hashes(paths: list[str], cache: str = "auto"):
 
     kept = "memory" if cache == "off" else cache
     digests = ArrayCache(len(paths), paths.__getitem__, digest, (8,), "content, blake2b", kept)
-    for _ in terminal.progress(digests.fill(), "Hashing images", digests.missing):
+    for _ in terminal.progress(digests.fill(), "Hashing files", len(digests.missing)):
         pass
     rows = np.array(digests.rows(np.arange(len(paths))), np.uint8).reshape(len(paths), 8)
-    return rows.view(">u8")[:, 0]
+    return rows.view(">u8")[:, 0].astype(np.uint64)
 
 
 def content_position(content: bytes) -> float:

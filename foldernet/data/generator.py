@@ -9,17 +9,15 @@ for it and however often.
 import os
 import time
 import warnings
-from functools import partial
 
 import cv2
 import keras
 import numpy as np
-import PIL
 from keras.src.legacy.preprocessing import image as keras_image  # DataFrameIterator is not public
 
 from foldernet.data import augment, folders
-from foldernet.data.cache import ArrayCache
-from foldernet.data.reader import INTERPOLATIONS, MODES, READER_VERSION, ImageError, read_image
+from foldernet.data.cache import PixelCache
+from foldernet.data.reader import INTERPOLATIONS, ImageError
 
 INTERPOLATION_ORDERS = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR}  # more than that: cubic
 
@@ -402,14 +400,8 @@ class _ImagesFromFiles(_PureBatches):
 
     def _new_cache(self):
         rule = (self.color_mode, self.interpolation, self.keep_aspect_ratio)
-        return ArrayCache(
-            self.samples,
-            self.path,
-            partial(_read, size=self.target_size, rule=rule),
-            (*self.target_size, MODES[self.color_mode][1]),
-            f"reader {READER_VERSION} of {PIL.__version__} and {cv2.__version__}: {rule}",
-            self.image_data_generator.cache,
-        )
+        mode = self.image_data_generator.cache
+        return PixelCache(self.samples, self.path, self.target_size, rule, mode)
 
     def on_epoch_end(self):
         super().on_epoch_end()
@@ -599,10 +591,6 @@ class NumpyArrayIterator(_PureBatches, keras_image.NumpyArrayIterator):
             if self.sample_weight is not None:
                 batch.append(self.sample_weight[chosen])
         return tuple(batch) if len(batch) > 1 else images
-
-
-def _read(path: str, size: tuple[int, int], rule: tuple[str, str, bool]) -> np.ndarray:
-    return read_image(path, size, *rule)
 
 
 def _on_side(positions: np.ndarray, subset: str, validation_split: float) -> np.ndarray:

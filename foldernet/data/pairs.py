@@ -1,7 +1,6 @@
 """`BlurDataGenerator`: batches of crops of photographs, each with its blurred version."""
 
 import os
-from collections.abc import Iterator
 
 import numpy as np
 import psutil
@@ -12,7 +11,13 @@ from foldernet.data import sources, threads
 from foldernet.data.cache import MEMORY_SHARE
 from foldernet.data.folders import Listing
 from foldernet.data.generator import DirectoryIterator, ImageDataGenerator
-from foldernet.data.reader import ImageError, read_image
+from foldernet.data.reader import (
+    READER_VERSION,
+    Header,
+    ImageError,
+    read_image,
+    read_with_header,
+)
 from foldernet.terminal import UserError
 
 
@@ -99,7 +104,8 @@ class BlurIterator(DirectoryIterator):
         super()._begin(augmented and self.blurred_folder is None)
 
     def _new_cache(self):
-        return PhotographCache(self.samples, self._read, self.image_data_generator.cache)
+        mode = self.image_data_generator.cache
+        return PhotographCache(self.samples, self.path, self._read, mode)
 
     def leave_out(self, positions):
         super().leave_out(positions)
@@ -135,15 +141,16 @@ class BlurIterator(DirectoryIterator):
         )
         return photograph[top : top + self.target_size[0], left : left + self.target_size[1]]
 
-    def _read(self, position: int) -> np.ndarray:
-        """A photograph, (height, width, 1) uint8, or with its blurred version as a second channel.
+    def _read(self, position: int) -> tuple[np.ndarray, Header]:
+        """A photograph, (height, width, 1) uint8, or with its blurred version as a second channel;
+        and its file's header.
 
         Raises:
             ImageError: it can't be read, or nothing can be learnt from it.
             UserError: its blurred version has another size.
         """
         path = self.path(position)
-        pixels = read_image(path, color_mode="grayscale")
+        pixels, header = read_with_header(path, color_mode="grayscale")
         height, width = pixels.shape[:2]
         if height < self.target_size[0] or width < self.target_size[1]:
             wanted = "x".join(map(str, reversed(self.target_size)))
@@ -151,7 +158,7 @@ class BlurIterator(DirectoryIterator):
         if pixels.min() == pixels.max():
             raise ImageError(path, "all its pixels are alike, which tells nothing about a blur")
         if self.blurred_folder is None:
-            return pixels
+            return pixels, header
         other_path = os.path.join(self.blurred_folder, self.filenames[position])
         other = read_image(other_path, color_mode="grayscale")
         if other.shape != pixels.shape:
@@ -159,7 +166,7 @@ class BlurIterator(DirectoryIterator):
                 f"'{path}' is {width}x{height} pixels and '{other_path}'"
                 f" {other.shape[1]}x{other.shape[0]}; the images of a pair must have the same size."
             )
-        return np.concatenate([pixels, other], axis=2)
+        return np.concatenate([pixels, other], axis=2), header
 
 
 class PhotographCache:
@@ -169,31 +176,46 @@ class PhotographCache:
 
     Args:
         count: how many photographs.
-        read: position -> uint8 array; what it raises as ImageError is not kept.
+        path_of: position -> path.
+        read: position -> uint8 array and the file's header; what it raises as ImageError is not
+            kept.
         mode: "off" keeps nothing; otherwise a quarter of the memory that is free is filled, or
             with "memory" any.
     """
 
-    def __init__(self, count, read, mode="auto"):
-        self._count, self._read = count, read
+    purpose = f"reader {READER_VERSION}, photographs"
+
+    def __init__(self, count, path_of, read, mode="auto"):
+        self._count, self.path_of, self.read = count, path_of, read
         self._kept, self._held = {}, 0  # position -> array, and bytes of all
         free = MEMORY_SHARE * psutil.virtual_memory().available
         self._room = {"off": 0, "memory": float("inf")}.get(mode, free)
 
+    def __len__(self) -> int:
+        return self._count
+
     @property
-    def missing(self) -> int:
-        """How many photographs are yet to be decoded."""
-        return self._count - len(self._kept)
+    def missing(self) -> np.ndarray:
+        """The positions of the photographs that are yet to be decoded, (n,) int."""
+        return np.setdiff1d(np.arange(self._count), list(self._kept)).astype(int)
 
     def rows(self, positions: np.ndarray) -> list[np.ndarray | ImageError]:
         """The photographs at `positions`, or why one can't be read."""
-        return list(threads.map(self._row, map(int, positions)))
+        return list(threads.map(self.row, map(int, positions)))
 
-    def fill(self) -> Iterator[tuple[int, ImageError | None]]:
-        """Read every photograph; yields each position, with why it can't be read."""
-        rows = threads.map(self._row, range(self._count))
-        for position, row in enumerate(rows):
-            yield position, row if isinstance(row, ImageError) else None
+    def row(self, position: int, make=None) -> np.ndarray | ImageError:
+        """The photograph at `position`, made by `make` if it is missing; or why it can't be
+        read."""
+        if position in self._kept:
+            return self._kept[position]
+        try:
+            row = make(position) if make else self.read(position)[0]
+        except ImageError as error:
+            return error
+        if self._held + row.nbytes < self._room:
+            self._kept[position] = row
+            self._held += row.nbytes
+        return row
 
     def keep(self, positions: np.ndarray) -> None:
         """Forget all photographs but those at `positions`, which are numbered anew."""
@@ -209,15 +231,3 @@ class PhotographCache:
         """What the terminal says of it."""
         held = terminal.count(len(self._kept), "photograph")
         return f"{held} in memory, {self._held / 1e6:,.1f} MB"
-
-    def _row(self, position: int) -> np.ndarray | ImageError:
-        if position in self._kept:
-            return self._kept[position]
-        try:
-            row = self._read(position)
-        except ImageError as error:
-            return error
-        if self._held + row.nbytes < self._room:
-            self._kept[position] = row
-            self._held += row.nbytes
-        return row

@@ -7,6 +7,7 @@ what a file may cost at all is in `bounds`.
 """
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Iterator
 from typing import Literal
@@ -53,11 +54,27 @@ class ImageError(Exception):
     Attributes:
         path: the file.
         reason: why, in words; the text of the error is "path: reason".
+        kind: "unreadable"; "truncated", where the header could be read and the rest could not; or
+            "too large".
     """
 
-    def __init__(self, path: str, reason: str):
+    def __init__(self, path: str, reason: str, kind: str = "unreadable"):
         super().__init__(f"{path}: {reason}")
-        self.path, self.reason = path, reason
+        self.path, self.reason, self.kind = path, reason, kind
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What an image file says of itself before it is decoded.
+
+    Attributes:
+        format: of its content, one of `FORMATS`; an MPO counts as the JPEG that it begins with.
+        height, width: in pixels, upright, as `read_image` gives it.
+    """
+
+    format: str
+    height: int
+    width: int
 
 
 def read_image(
@@ -92,6 +109,18 @@ def read_image(
             whatever the cause.
         ValueError: an unknown `color_mode` or `interpolation`.
     """
+    pixels, _ = read_with_header(path, size, color_mode, interpolation, keep_aspect_ratio)
+    return pixels
+
+
+def read_with_header(
+    path: str | os.PathLike,
+    size: tuple[int, int] | None = None,
+    color_mode: Literal["rgb", "grayscale", "rgba"] = "rgb",
+    interpolation: str = "area",
+    keep_aspect_ratio: bool = False,
+) -> tuple[np.ndarray, Header]:
+    """As `read_image`, and with the pixels what the header said: the file is opened once."""
     if color_mode not in MODES or interpolation not in INTERPOLATIONS:
         raise ValueError(
             f"Unknown color_mode '{color_mode}' or interpolation '{interpolation}'; expected one of"
@@ -99,6 +128,7 @@ def read_image(
         )
     mode, channels = MODES[color_mode]
     with _opened(os.fspath(path)) as (image, extra):
+        header = _header(image)  # before draft, which changes the size
         if size and interpolation == "area":
             image.draft(None, (DRAFT_MARGIN * max(size), DRAFT_MARGIN * max(size)))
         bounds.check_memory(image, extra)
@@ -108,7 +138,7 @@ def read_image(
         pixels = decoded(image, size, mode, interpolation, keep_aspect_ratio)
     if size:
         pixels = _resized(pixels, size)
-    return pixels.reshape(*pixels.shape[:2], channels)
+    return pixels.reshape(*pixels.shape[:2], channels), header
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
@@ -117,17 +147,33 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
     Raises:
         ImageError: as `read_image`, as far as the header shows it.
     """
+    header = read_header(path)
+    return header.height, header.width
+
+
+def read_header(path: str | os.PathLike) -> Header:
+    """Read no more of an image file than its header.
+
+    Raises:
+        ImageError: as `read_image`, as far as the header shows it.
+    """
     with _opened(os.fspath(path)) as (image, _):
-        width, height = image.size
-        # Pillow gives the size of a TIFF upright already.
-        lying = image.format != "TIFF" and _orientation(image) >= 5
-    return (width, height) if lying else (height, width)
+        return _header(image)
+
+
+def _header(image: Image.Image) -> Header:
+    width, height = image.size
+    # Pillow gives the size of a TIFF upright already.
+    if image.format != "TIFF" and _orientation(image) >= 5:
+        width, height = height, width
+    return Header("JPEG" if image.format == "MPO" else image.format, height, width)
 
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[tuple[Image.Image, int]]:
     """An image file, not decoded yet, and how many bytes decoding takes besides the image; whatever
     goes wrong while it is open is an ImageError."""
+    kind = "unreadable"
     try:
         with bounds.opened(path) as file:
             extra = bounds.check_structure(file)
@@ -136,11 +182,14 @@ def _opened(path: str) -> Iterator[tuple[Image.Image, int]]:
                 _check_depth(image)
                 if isinstance(file, bounds.BoundedFile):
                     file.header_ends()
+                kind = "truncated"  # what goes wrong from here on, after a good header
                 yield image, extra
     except ImageError as error:
-        raise ImageError(path, error.reason) from None
+        raise ImageError(path, error.reason, error.kind) from None
+    except (Image.DecompressionBombError, bounds.TooCostlyError) as error:
+        raise ImageError(path, _reason(error), "too large") from error
     except Exception as error:  # Pillow's plugins raise nearly everything, not OSError alone
-        raise ImageError(path, _reason(error)) from error
+        raise ImageError(path, _reason(error), kind) from error
 
 
 def _check_depth(image: Image.Image) -> None:

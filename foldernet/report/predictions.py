@@ -128,9 +128,8 @@ def _csv(predictions: list["Prediction"], top: int) -> str:
     writer = csv.writer(text)
     writer.writerow(["file", "error", *names])
     for prediction in predictions:
-        cells = [cell for pair in prediction.ranking[:top] for cell in pair]
-        cells = [prediction.path, prediction.error or "", *cells]
-        writer.writerow(
-            terminal.printable(cell) if isinstance(cell, str) else cell for cell in cells
-        )
+        ranking = prediction.ranking[:top]
+        cells = [cell for name, share in ranking for cell in (terminal.cell(name), share)]
+        error = terminal.cell(prediction.error or "")
+        writer.writerow([terminal.cell(prediction.path), error, *cells])
     return text.getvalue()
