@@ -3,7 +3,7 @@
 import contextlib
 import sys
 
-from foldernet import environment, terminal
+from foldernet import environment, files, terminal
 from foldernet.config import Config, parse
 from foldernet.data import quarantine, sources
 from foldernet.training import resume, runs
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
             scores = task.report(config, dataset, batches, model, log, run)
             scores |= summary.pace(best.best_epoch, keeper.history, batches)
             scores |= check.replaced(batches)
-            runs.write_json(run.models / "metrics.json", scores)
+            files.write_json(run.models / "metrics.json", scores)
         summary.tell_result(scores, run)
 
 

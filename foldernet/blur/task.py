@@ -15,12 +15,13 @@ from foldernet.config import Config
 from foldernet.data.folders import Dataset
 from foldernet.data.pairs import BlurDataGenerator, BlurIterator
 from foldernet.data.reader import image_size
+from foldernet.files import write_whole
 from foldernet.models.single_filter import single_filter
 from foldernet.report import kernels as figures
 from foldernet.report.figures import FigureLog
 from foldernet.terminal import UserError
 from foldernet.training import optimizers
-from foldernet.training.runs import Run, write_whole
+from foldernet.training.runs import Run
 
 HELD_OUT_CROPS = 32
 MEASURED_CROPS = 128  # whose spectrum sets the loss and the step

@@ -13,8 +13,8 @@ from pathlib import Path
 from foldernet import terminal
 from foldernet.data import folders
 from foldernet.data.folders import Dataset
+from foldernet.files import write_whole
 from foldernet.terminal import UserError
-from foldernet.training.runs import write_whole
 
 FILE = "quarantine.csv"
 COLUMNS = ("path", "finding", "detail", "leave_out")

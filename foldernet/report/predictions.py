@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from foldernet import terminal
 from foldernet.config import PredictConfig
+from foldernet.files import write_whole
 from foldernet.terminal import UserError
-from foldernet.training.runs import write_whole
 
 if TYPE_CHECKING:  # it imports Keras, which --help should not wait for
     from foldernet.prediction import Blurred, Prediction

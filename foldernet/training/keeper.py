@@ -13,10 +13,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from foldernet import terminal
+from foldernet import files, terminal
 from foldernet.config import Config
 from foldernet.terminal import Stopped, UserError
-from foldernet.training import runs, states
+from foldernet.training import states
 from foldernet.training.runs import Run
 from foldernet.training.states import State
 
@@ -240,7 +240,7 @@ class HistoryFile(keras.callbacks.Callback):
                 for number, row in enumerate(self.keeper.history):
                     writer.writerow({"epoch": number, **row})
 
-        runs.write_whole(self.keeper.folder / "history.csv", save)
+        files.write_whole(self.keeper.folder / "history.csv", save)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ TensorFlow isn't needed: what can't be resumed is said at once.
 import json
 from pathlib import Path
 
-from foldernet import terminal
+from foldernet import files, terminal
 from foldernet.config import Config, changed_on_resume, from_json
 from foldernet.data import folders, sources
 from foldernet.data.folders import Dataset
@@ -52,9 +52,9 @@ def remember(run: Run, config: Config, dataset: Dataset) -> None:
     Raises:
         UserError: files were added, are missing or have changed since the run began.
     """
-    files = sources.files(config, dataset)
-    hashes = folders.content_hashes(list(files.values()), config.cache).tolist()
-    hashes = {name: f"{number:016x}" for name, number in zip(files, hashes, strict=True)}
+    found = sources.files(config, dataset)
+    hashes = folders.content_hashes(list(found.values()), config.cache).tolist()
+    hashes = {name: f"{number:016x}" for name, number in zip(found, hashes, strict=True)}
     description = runs.describe(config, dataset)
     if config.resume:
         _check_same(run, hashes, _read(run.models / FILES))
@@ -68,8 +68,8 @@ def remember(run: Run, config: Config, dataset: Dataset) -> None:
         resumed = [*before.get("resumed", []), now]
         description = before | {"config": description["config"], "resumed": resumed}
     else:
-        runs.write_json(run.models / FILES, hashes)
-    runs.write_json(run.models / DESCRIPTION, description)
+        files.write_json(run.models / FILES, hashes)
+    files.write_json(run.models / DESCRIPTION, description)
 
 
 def _check_same(run: Run, hashes: dict, before: dict) -> None:

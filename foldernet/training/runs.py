@@ -9,13 +9,13 @@ import platform
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import filelock
 
-from foldernet import terminal
+from foldernet import files, terminal
 from foldernet.config import Config
 from foldernet.data.folders import Dataset
 from foldernet.terminal import UserError
@@ -108,30 +108,6 @@ def _created(config: Config) -> Run:
     raise UserError(f"There are a hundred runs named '{name}'. Give another --name.")
 
 
-def write_whole(path: Path, write: Callable[[Path], object], before: Path | None = None) -> None:
-    """Have `write` write to a temporary file, and put it at `path` once it is safely on disk.
-
-    Args:
-        before: where the file that was at `path` goes; None lets it go.
-    """
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        if before and path.exists():
-            os.replace(path, before)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write `content` whole, readable by people too."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
 def save_model(model, path: Path, metadata: dict) -> None:
     """Save a functional `keras.Model` whole, with `metadata` as a member of its own in the archive.
 
@@ -145,7 +121,7 @@ def save_model(model, path: Path, metadata: dict) -> None:
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(model_files.METADATA, json.dumps(metadata, ensure_ascii=False))
 
-    write_whole(path, write)
+    files.write_whole(path, write)
 
 
 def find(name: str | None, mode: str) -> Path:

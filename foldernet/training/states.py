@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from foldernet import terminal
+from foldernet import files, terminal
 from foldernet.config import Config
 from foldernet.terminal import UserError
-from foldernet.training import runs
 from foldernet.training.runs import Run
 
 NEWEST, BEFORE = "state.npz", "state-before.npz"
@@ -68,7 +67,7 @@ def write(folder: Path, state: State) -> None:
             checksum = hashlib.file_digest(file, CHECKSUM)
             file.write(checksum.digest())
 
-    runs.write_whole(folder / NEWEST, save, before=folder / BEFORE)
+    files.write_whole(folder / NEWEST, save, before=folder / BEFORE)
 
 
 def read(run: Run, config: Config) -> State | None:

@@ -1,0 +1,30 @@
+"""Files that are there whole or not at all, whatever happens while they are written."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write_whole(path: Path, write: Callable[[Path], object], before: Path | None = None) -> None:
+    """Have `write` write to a temporary file, and put it at `path` once it is safely on disk.
+
+    Args:
+        before: where the file that was at `path` goes; None lets it go.
+    """
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        if before and path.exists():
+            os.replace(path, before)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write `content` whole, readable by people too."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
