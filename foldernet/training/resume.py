@@ -92,6 +92,7 @@ def _check_same(run: Run, hashes: dict, before: dict) -> None:
 
 
 def _named(name: str) -> Path:
+    runs.check_name(name)
     folder = runs.Run(name).models
     if not (folder / DESCRIPTION).exists():
         others = [path.name for path in _unfinished()]

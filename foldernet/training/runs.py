@@ -84,10 +84,15 @@ def opened(config: Config) -> Iterator[Run]:
         (run.models / LOCK).unlink(missing_ok=True)
 
 
-def _created(config: Config) -> Run:
-    name = config.name or f"{config.mode}-{config.model}-{datetime.now():%Y%m%d-%H%M%S}"
+def check_name(name: str) -> None:
+    """Raise UserError if a run's name would lead out of models/ and logs/, or hide it there."""
     if Path(name).name != name or name.startswith("."):
         raise UserError(f"--name '{name}' can't name a folder. Use letters, digits, - and _.")
+
+
+def _created(config: Config) -> Run:
+    name = config.name or f"{config.mode}-{config.model}-{datetime.now():%Y%m%d-%H%M%S}"
+    check_name(name)
     for suffix in ("", *(f"-{number}" for number in range(2, 100))):
         run = Run(name + suffix)
         try:
