@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
         from foldernet.report import summary
         from foldernet.report.figures import FigureLog
         from foldernet.tasks import TASKS
-        from foldernet.training import callbacks, runs, weights
+        from foldernet.training import callbacks, optimizers, runs, weights
 
     keras.utils.set_random_seed(config.seed)
     task = TASKS[config.mode]
@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     frozen = weights.freeze(model, config.freeze)
     arguments, schedule = task.compile(config, dataset, len(batches["training"]))
     model.compile(**arguments)
+    optimizers.build(model)
 
     run = runs.create(config, dataset)
     found = task.found(config, dataset)
