@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
         from foldernet.report import summary
         from foldernet.report.figures import FigureLog
         from foldernet.tasks import TASKS
-        from foldernet.training import callbacks, states, weights
+        from foldernet.training import callbacks, optimizers, states, weights
         from foldernet.training.keeper import HistoryFile, StateKeeper, in_good_order
 
     environment.check_graphics()
@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     frozen = weights.freeze(model, config.freeze)
     arguments, schedule = task.compile(config, dataset, len(batches["training"]))
     model.compile(**arguments)
+    optimizers.build(model)
 
     environment.check_room(model)
     with runs.opened(config) as run:

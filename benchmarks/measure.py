@@ -230,13 +230,14 @@ def report(name: str, tables: dict[str, list[dict]], options: argparse.Namespace
     if options.quick:
         return
     RESULTS.mkdir(exist_ok=True)
-    content = {"machine": machine(), "repeats": options.repeats, **tables}
+    content = {"machine": machine(options.folder), "repeats": options.repeats, **tables}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
-def machine() -> dict:
-    """Where and with what this was measured."""
+def machine(folder: Path | None) -> dict:
+    """Where and with what this was measured; the folder of the data is nobody else's business."""
     processor = Path("/proc/cpuinfo").read_text().partition("model name\t: ")[2].partition("\n")[0]
+    arguments = [given for given in sys.argv[1:] if given not in ("--folder", str(folder))]
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -247,7 +248,7 @@ def machine() -> dict:
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": platform.platform(),
         "versions": versions,
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]),
         "ended": datetime.now().astimezone().isoformat(timespec="seconds"),
         "load_average": os.getloadavg(),
     }

@@ -161,11 +161,15 @@ def pipeline(folder: Path, repeats: int) -> list[dict]:
 
 def fit(folder: str, source: str) -> dict:
     """Images/s of `fit` with the defaults of train.py, but no callbacks, after the first epoch."""
-    import keras
-
+    from foldernet import terminal
     from foldernet.config import Config
     from foldernet.data import folders
-    from foldernet.tasks import TASKS
+
+    with terminal.quiet_tensorflow():
+        import keras
+
+        from foldernet.tasks import TASKS
+        from foldernet.training import optimizers
 
     keras.utils.set_random_seed(0)
     dataset = folders.find(Path(folder))
@@ -175,6 +179,7 @@ def fit(folder: str, source: str) -> dict:
     model = task.model(config, dataset)
     arguments, _ = task.compile(config, dataset, len(batches))
     model.compile(**arguments)
+    optimizers.build(model)
     ends = []
     clock = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())

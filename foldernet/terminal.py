@@ -120,6 +120,8 @@ def quiet_tensorflow() -> Iterator[None]:
     """Import TensorFlow inside this: its C++ code greets on file descriptor 2 before any of its
     log levels is read, and Python errors still reach standard error afterwards."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Intel's kernels, which TensorFlow leaves off where there is no AVX-512, are faster there, too.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()
     standard_error = os.dup(2)
     try:

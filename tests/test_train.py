@@ -158,6 +158,20 @@ def test_every_schedule_optimizer_and_balance_trains(stripes_folder, tmp_path):
     np.testing.assert_allclose(rates, [1e-2, 1e-2, 1e-3, 1e-4], rtol=1e-6)
 
 
+def test_cosine_schedule_rises_in_a_twelfth_of_the_steps_and_falls_to_zero():
+    from foldernet.config import Config
+    from foldernet.training import optimizers
+
+    config = Config(epochs=12, learning_rate=0.01)
+    optimizer, (schedule,) = optimizers.optimizer(config, steps_per_epoch=10)
+    rates = []
+    for step in (0, 5, 10, 65, 120):
+        optimizer.iterations.assign(step)
+        schedule.on_train_batch_begin(0, logs=None)
+        rates.append(float(optimizer.learning_rate))
+    np.testing.assert_allclose(rates, [1e-3, 5.5e-3, 1e-2, 5e-3, 0], atol=1e-8)
+
+
 def test_early_stopping_ends_a_run_that_gets_no_better(stripes_folder):
     still = ["--learning-rate", "0", "--weight-decay", "0", "--schedule", "constant"]
     arguments = [*QUICK, *still, "--epochs", "30", "--early-stopping", "2", "--name", "early"]

@@ -204,16 +204,22 @@ def image_names(directory: str, class_folder: str, follow_links: bool = True) ->
         if _identity(path) in seen:
             continue
         seen.add(_identity(path))
-        names = []
+        names, prefix = [], os.path.join(folder, "")
         with os.scandir(path) as entries:
             for entry in entries:
-                if not _visible(entry):
+                name = entry.name
+                # A plain file, as most are: the system said so with its name.
+                if entry.is_file(follow_symlinks=False):
+                    if name.lower().endswith(IMAGE_ENDINGS) and name[0] != ".":
+                        names.append(prefix + name)
+                elif not _visible(entry):
                     continue
-                if entry.is_dir(follow_symlinks=follow_links):
-                    waiting.append(os.path.join(folder, entry.name))
-                elif entry.name.lower().endswith(IMAGE_ENDINGS) and entry.is_file():
-                    names.append(os.path.join(folder, entry.name))
-        by_folder[folder] = sorted(names)
+                elif entry.is_dir(follow_symlinks=follow_links):
+                    waiting.append(prefix + name)
+                elif name.lower().endswith(IMAGE_ENDINGS) and entry.is_file():
+                    names.append(prefix + name)
+        names.sort()
+        by_folder[folder] = names
     return [name for folder in sorted(by_folder) for name in by_folder[folder]]
 
 

@@ -55,13 +55,11 @@ class StateKeeper(keras.callbacks.Callback):
         self.epochs, self.seconds, self.state = config.epochs, 60 * config.state_minutes, state
         self.history = list(state.history) if state else []
         self.ended = bool(state) and state.ended >= config.epochs
-        self.signal = self.written = None
+        self.signal = None
         if state:
             self._restore_callbacks(state)
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.written is None:
-            self._build()
         self.epoch, self.first, self.after, self.logs = epoch, 0, 0, {}
         if self.state:
             self.first, self.logs = self.state.batch, self.state.logs
@@ -150,16 +148,6 @@ class StateKeeper(keras.callbacks.Callback):
     def _loss(self, images, targets) -> float:
         self.model.reset_metrics()
         return self.model.test_on_batch(images, targets, return_dict=True)["loss"]
-
-    def _build(self) -> None:
-        """Make the variables of the optimizer and the metrics, which Keras leaves to the first
-        step."""
-        images, targets = (part[:1] for part in self.batches.batch(0, 0)[:2])
-        predictions = self.model(images, training=False)
-        self.model.compute_loss(images, targets, predictions)
-        self.model.compute_metrics(images, targets, predictions)
-        self.model.reset_metrics()
-        self.model.optimizer.build(self.model.trainable_variables)
 
     def _restore_variables(self, state: State) -> None:
         variables = _variables(self.model)

@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules, by the names in the config: stock Keras, all of them."""
 
 import keras
+import numpy as np
 
 from foldernet.config import Config
 
@@ -22,14 +23,23 @@ def optimizer(
         steps_per_epoch: batches in an epoch.
 
     Returns:
-        An optimizer, whose learning rate may be a Keras schedule that goes by step; and a
-        LearningRateScheduler where the schedule goes by epoch, else nothing.
+        An optimizer; and a callback that sets its rate, unless that is constant.
     """
-    rate, callbacks = _learning_rate(config, steps_per_epoch)
-    chosen = OPTIMIZERS[config.optimizer](rate, config.weight_decay)
+    chosen = OPTIMIZERS[config.optimizer](config.learning_rate, config.weight_decay)
     if config.weight_decay:  # a bias or a batch norm's scale has no reason to be small
         chosen.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return chosen, callbacks
+    return chosen, _schedule(config, chosen, steps_per_epoch)
+
+
+def build(model: keras.Model) -> None:
+    """Make the variables of a compiled model's optimizer and metrics, before `fit` would.
+
+    A training step that makes variables is traced twice, which takes seconds.
+    """
+    model.optimizer.build(model.trainable_variables)
+    nothing = np.zeros([side or 1 for side in model.output_shape], "float32")
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
 
 
 def execution() -> dict:
@@ -42,20 +52,24 @@ def execution() -> dict:
     return {"steps_per_execution": 8, "jit_compile": "auto" if graphics else False}
 
 
-def _learning_rate(config: Config, steps_per_epoch: int):
-    steps = steps_per_epoch * config.epochs
-    rate = config.learning_rate
+def _schedule(config: Config, optimizer, steps_per_epoch: int) -> list[keras.callbacks.Callback]:
+    rate, steps = config.learning_rate, steps_per_epoch * config.epochs
     if config.schedule == "cosine":
         warm_up = max(1, steps // 12)
-        schedule = keras.optimizers.schedules.CosineDecay(
+        cosine = keras.optimizers.schedules.CosineDecay(
             rate / warm_up, max(1, steps - warm_up), warmup_target=rate, warmup_steps=warm_up
         )
-        return schedule, []
+
+        # Given to the optimizer itself, it would be computed, and traced, for every weight.
+        def follow(batch, logs):
+            optimizer.learning_rate = cosine(int(optimizer.iterations))
+
+        return [keras.callbacks.LambdaCallback(on_train_batch_begin=follow)]
     if config.schedule == "step":
         halves = (config.epochs / 2, config.epochs * 3 / 4)
 
         def stepwise(epoch, _):
             return rate * 0.1 ** sum(epoch >= start for start in halves)
 
-        return rate, [keras.callbacks.LearningRateScheduler(stepwise)]
-    return rate, []
+        return [keras.callbacks.LearningRateScheduler(stepwise)]
+    return []
