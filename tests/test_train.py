@@ -167,7 +167,7 @@ def test_cosine_schedule_rises_in_a_twelfth_of_the_steps_and_falls_to_zero():
     rates = []
     for step in (0, 5, 10, 65, 120):
         optimizer.iterations.assign(step)
-        schedule.on_train_batch_begin(0, logs=None)
+        schedule.on_train_batch_end(0, logs=None)
         rates.append(float(optimizer.learning_rate))
     np.testing.assert_allclose(rates, [1e-3, 5.5e-3, 1e-2, 5e-3, 0], atol=1e-8)
 

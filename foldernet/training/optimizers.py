@@ -61,10 +61,10 @@ def _schedule(config: Config, optimizer, steps_per_epoch: int) -> list[keras.cal
         )
 
         # Given to the optimizer itself, it would be computed, and traced, for every weight.
-        def follow(batch, logs):
+        def follow(_epoch_or_batch, logs):
             optimizer.learning_rate = cosine(int(optimizer.iterations))
 
-        return [keras.callbacks.LambdaCallback(on_train_batch_begin=follow)]
+        return [keras.callbacks.LambdaCallback(on_epoch_begin=follow, on_train_batch_end=follow)]
     if config.schedule == "step":
         halves = (config.epochs / 2, config.epochs * 3 / 4)
 
