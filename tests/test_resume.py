@@ -207,7 +207,7 @@ def test_a_flipped_bit_or_a_cut_in_a_state_is_noticed(halted):
     assert states._load(halted / states.NEWEST).epoch == 1
 
 
-def test_a_finished_run_goes_on_if_more_epochs_are_asked_for(stripes_folder, capsys):
+def test_a_finished_run_goes_on_if_more_epochs_are_asked_for(stripes_folder, monkeypatch, capsys):
     options = [*OPTIONS, "--epochs", "1", "--batch-size", "16", "--name", "more"]
     assert train.main([str(stripes_folder), *options]) == 0
     assert train.main(["--resume"]) == 1
@@ -215,7 +215,9 @@ def test_a_finished_run_goes_on_if_more_epochs_are_asked_for(stripes_folder, cap
     assert train.main(["--resume", "--name", "more"]) == 1
     assert "is finished, after 1 epochs" in capsys.readouterr().err
     best = Path("models/more/best.keras").read_bytes()
-    assert train.main(["--resume", "--name", "more", "--epochs", "3"]) == 0
+    interrupt(monkeypatch, (2, 0))
+    assert train.main(["--resume", "--name", "more", "--epochs", "3"]) == 143
+    assert train.main(["--resume"]) == 0
     metrics = json.loads(Path("models/more/metrics.json").read_text())
     rows = history(Path("models/more"))
     assert metrics["epochs"] == len(rows) == 3

@@ -4,6 +4,7 @@ TensorFlow isn't needed: what can't be resumed is said at once.
 """
 
 import json
+import os
 from pathlib import Path
 
 from foldernet import files, terminal
@@ -15,6 +16,7 @@ from foldernet.training import runs
 from foldernet.training.runs import Run
 
 DESCRIPTION, FILES = "config.json", "files.json"
+SCORES, SCORES_BEFORE = "metrics.json", "metrics-before.json"  # a run without any is unfinished
 SHOWN_FILES = 3  # of those that were added, are missing or have changed
 
 
@@ -37,7 +39,7 @@ def earlier(typed: dict) -> dict:
             f"The run '{folder.name}' can't go on with {', '.join(changed)}. Leave that out, or"
             " start a new run."
         )
-    if (folder / "metrics.json").exists() and typed.get("epochs", 0) <= given["epochs"]:
+    if (folder / SCORES).exists() and typed.get("epochs", 0) <= given["epochs"]:
         raise UserError(
             f"The run '{folder.name}' is finished, after {given['epochs']} epochs. Ask for more,"
             f" with --epochs {2 * given['epochs']}, or start a new run."
@@ -65,6 +67,8 @@ def remember(run: Run, config: Config, dataset: Dataset) -> None:
                 "this run began with other versions of Python or its packages, as config.json"
                 " says: the last digits may differ from those of an uninterrupted run"
             )
+        if (run.models / SCORES).exists():  # of a run that goes on, they are no more the last ones
+            os.replace(run.models / SCORES, run.models / SCORES_BEFORE)
         resumed = [*before.get("resumed", []), now]
         description = before | {"config": description["config"], "resumed": resumed}
     else:
@@ -115,9 +119,7 @@ def _newest_unfinished() -> Path:
 def _unfinished() -> list[Path]:
     """Folders of runs that have no scores yet, newest first."""
     started = [
-        path
-        for path in runs.MODELS.glob(f"*/{DESCRIPTION}")
-        if not path.with_name("metrics.json").exists()
+        path for path in runs.MODELS.glob(f"*/{DESCRIPTION}") if not path.with_name(SCORES).exists()
     ]
     started.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     return [path.parent for path in started]
