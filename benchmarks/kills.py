@@ -51,11 +51,12 @@ def torture(folder: Path, share: int) -> dict:
     duration = time.perf_counter() - started
     bests = [weights_of(path) for path in sorted(Path("bests").iterdir())]
     expected = end_of("alone")
-    killed = lost = finished = equal = 0
+    tries = killed = lost = finished = equal = 0
     while killed < KILLS // share or finished < max(1, RUNS // share):
         name, best = f"run{finished}", 0
         for _ in range(KILLS // RUNS + 1):
-            anywhere = killed % STARTING == 0
+            anywhere = tries % STARTING == 0
+            tries += 1
             seconds = moments.uniform(0, duration if anywhere else duration / 4)
             status = attempt(train.main, next_try(name), kill=(seconds, anywhere, name))
             if status != -signal.SIGKILL:
