@@ -12,7 +12,6 @@ network.
 """
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -52,12 +51,15 @@ def warp(size: str) -> dict:
 
 def network(size: str) -> dict:
     """A training step of the default recipe on one batch, again and again."""
-    import tensorflow as tf
-
+    from foldernet import terminal
     from foldernet.config import Config
-    from foldernet.models.simpleconv3 import simpleconv3
-    from foldernet.tasks import classification_loss
-    from foldernet.training import optimizers
+
+    with terminal.quiet_tensorflow():  # with the kernels that train.py has
+        import tensorflow as tf
+
+        from foldernet.models.simpleconv3 import simpleconv3
+        from foldernet.tasks import classification_loss
+        from foldernet.training import optimizers
 
     config, steps = Config().settled(images=3000), 64
     model = simpleconv3((int(size), int(size), 3), 10)
@@ -85,7 +87,6 @@ def main() -> None:
     options = options.parse_args()
     if options.contestant:
         kind, *arguments = options.contestant
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         print(json.dumps({"decoder": decoder, "warp": warp, "network": network}[kind](*arguments)))
         return
     turns = {}
