@@ -2,8 +2,8 @@
 
 Pillow decodes and OpenCV resizes. A photograph for a small network is decoded small, too: libjpeg
 scales by 1/2, 1/4 or 1/8 before the costly part of its work (Pillow calls it draft). What is large
-all the same is converted and shrunk strip by strip, so that there is never a second copy of it;
-what a file may cost at all is in `bounds`.
+all the same is converted and shrunk strip by strip, so that there is never a second copy of it.
+What a file may cost at all is in `bounds`.
 """
 
 import contextlib
@@ -97,7 +97,7 @@ def read_image(
         interpolation: "area" averages the covered pixels when shrinking and interpolates linearly
             when growing; the other names are Pillow's filters of that name. Of an image that is
             decoded to more than `WHOLE_LIMIT` pixels, first the rows are shrunk, then the columns:
-            a grey level may differ by one.
+            a grey level may differ by one, and where one is turned, its crop by a pixel.
         keep_aspect_ratio: crop the centre to the proportions of `size` before resizing, instead of
             stretching.
 
