@@ -173,7 +173,7 @@ def test_the_total_on_disk_is_bounded_and_the_oldest_go_first(files, monkeypatch
     values(cache)
     cache.flush()
     remade = {}
-    for purpose in ("oldest", "older", "new"):
+    for purpose in ("oldest", "new", "older"):  # the last one takes the room of another
         cache, maker = opened(files, purpose=purpose)
         values(cache)
         remade[purpose] = len(maker.made)
