@@ -3,7 +3,10 @@
     pip install -r requirements.txt
     python benchmarks/torture.py
 
-(table of the last run: to be filled in)
+| what   | files | refused by name | read | read otherwise | errors without name | crashes | hangs | worst MB | worst seconds |
+| ------ | ----: | --------------: | ---: | -------------: | ------------------: | ------: | ----: | -------: | ------------: |
+| images | 2,530 |           1,592 |  938 |              0 |                   0 |       0 |     0 |      217 |          1.53 |
+| models |   300 |             252 |   48 |              0 |                   0 |       0 |     0 |       50 |         0.749 |
 
 Runs are killed without warning, three of four times while they write their state again and again,
 and resumed; each has to end with the very weights and history of one that was left alone. Files are

@@ -59,10 +59,7 @@ def test_damaged_files_of_every_format_are_read_or_refused_by_name(tmp_path):
     assert 0.2 < refused / len(outcomes) < 0.95, "the damage is such that both happen"
 
 
-READ_ALL_THE_SAME = (
-    *("png-50-megapixels", "jpeg-overlapping-tags", "tiff-overlapping-tags"),
-    "webp-frames",
-)
+READ_ALL_THE_SAME = {"png-50-megapixels", "jpeg-overlapping-tags", "webp-frames"}
 REASONS = {
     "jpeg-scans": "49.0 megapixels in 506 scans",
     "png-one-pixel-wide": "at most 65,535 a side",
@@ -76,13 +73,13 @@ REASONS = {
 }
 
 
-def test_bombs_cost_an_error_that_says_what_is_wrong_and_no_time(tmp_path):
+def test_bombs_cost_an_error_that_says_what_is_wrong(tmp_path):
     found = {}
     for name, content in damage.bombs():
         (tmp_path / name).write_bytes(content)
         found[name] = str(read_or_refuse(tmp_path / name) or "")
         (tmp_path / name).unlink()
-    assert {name for name, text in found.items() if not text} == set(READ_ALL_THE_SAME)
+    assert {name for name, text in found.items() if not text} == READ_ALL_THE_SAME
     for name, reason in REASONS.items():
         assert reason in found[name]
 
