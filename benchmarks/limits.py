@@ -3,7 +3,7 @@
     pip install -r requirements.txt -r requirements-benchmarks.txt
     python benchmarks/limits.py
 
-(table of the last run: to be filled in)
+(The full run on a quiet machine is still to come.)
 
 Images/s on one core for decoding with the project's reader and for warping, and for a training step
 of the default network at the default batch size on all cores, its images in memory. A pipeline that
