@@ -111,13 +111,24 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(
     assert_same_run(uninterrupted, tmp_path, "whole", "halting")
 
 
-@pytest.fixture
-def halted(stripes_folder, tmp_path, monkeypatch):
-    """A run `halted` of three epochs, stopped in the midst of the second; images of its own."""
-    shutil.copytree(stripes_folder, tmp_path / "set")
-    with monkeypatch.context() as patched:
-        interrupt(patched, (1, 16))
+@pytest.fixture(scope="module")
+def once_halted(stripes_folder, tmp_path_factory):
+    """A working folder with a run `halted` of three epochs on `set`, stopped amid the second."""
+    place = tmp_path_factory.mktemp("halted")
+    shutil.copytree(stripes_folder, place / "set")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        patch.setattr("sys.warnoptions", ["error"])
+        interrupt(patch, (1, 16))
         assert train.main(["set", *OPTIONS, "--name", "halted", "--state-minutes", "0"]) == 143
+    return place
+
+
+@pytest.fixture
+def halted(once_halted, tmp_path):
+    """The folder of that run, and all that is around it, in the test's own working folder."""
+    shutil.copytree(once_halted, tmp_path, dirs_exist_ok=True)
     return tmp_path / "models/halted"
 
 
@@ -151,14 +162,10 @@ def test_what_would_change_a_run_is_named_and_nothing_is_touched(halted, capsys)
     images[0].write_bytes(content)
     assert "39 added (training/more/001.png" in refused()
 
+    shutil.rmtree("set/train/more")
     with filelock.FileLock(halted / ".lock"):
         before[halted / ".lock"] = b""
-        assert "is being trained by another process" in refused_while_locked(refused)
-
-
-def refused_while_locked(refused):
-    shutil.rmtree("set/train/more")
-    return refused()
+        assert "is being trained by another process" in refused()
 
 
 def test_what_does_not_matter_may_change(halted, uninterrupted, tmp_path):
