@@ -298,6 +298,19 @@ def test_meaningless_orientation_leaves_the_image_as_stored(tmp_path, orientatio
     assert image_size(path) == (5, 8)
 
 
+def test_a_damaged_png_is_refused(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    whole = (tmp_path / "image.png").read_bytes()
+    begin, end = whole.index(b"IDAT") + 4, whole.index(b"IEND") - 8
+    for place in range(begin, end, 97):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x10
+        (tmp_path / "image.png").write_bytes(damaged)
+        with pytest.raises(ImageError):
+            read_image(tmp_path / "image.png", (16, 16))
+
+
 def test_damaged_exif_does_not_spoil_the_pixels(tmp_path):
     stored = photograph(16, 24)
     path = saved(stored, tmp_path / "image.jpg", exif=b"Exif\x00\x00MM\x00*\x00\x00\xff\xff\xff")

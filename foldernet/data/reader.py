@@ -128,11 +128,12 @@ def read_with_header(
         )
     mode, channels = MODES[color_mode]
     with _opened(os.fspath(path)) as (image, extra):
-        header = _header(image)  # before draft, which changes the size
+        size_in_file = image.size  # draft changes it
         if size and interpolation == "area":
             image.draft(None, (DRAFT_MARGIN * max(size), DRAFT_MARGIN * max(size)))
         bounds.check_memory(image, extra)
         image.load()
+        header = _header(image, size_in_file)  # of a PNG, EXIF may stand behind the pixels
         large = image.width * image.height > WHOLE_LIMIT
         decoded = _decoded_in_strips if large else _decoded
         pixels = decoded(image, size, mode, interpolation, keep_aspect_ratio)
@@ -158,11 +159,11 @@ def read_header(path: str | os.PathLike) -> Header:
         ImageError: as `read_image`, as far as the header shows it.
     """
     with _opened(os.fspath(path)) as (image, _):
-        return _header(image)
+        return _header(image, image.size)
 
 
-def _header(image: Image.Image) -> Header:
-    width, height = image.size
+def _header(image: Image.Image, size: tuple[int, int]) -> Header:
+    width, height = size
     # Pillow gives the size of a TIFF upright already.
     if image.format != "TIFF" and _orientation(image) >= 5:
         width, height = height, width
