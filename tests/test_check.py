@@ -200,6 +200,24 @@ def test_an_image_that_goes_bad_is_replaced_by_the_same_one_each_time(tmp_path, 
     np.testing.assert_array_equal(*found)
 
 
+def test_training_goes_on_when_an_image_goes_bad_and_says_so(tmp_path, monkeypatch, capsys):
+    from foldernet.data import check as checking
+
+    folder = stripes(tmp_path / "set", dict.fromkeys(STRIPES, 20))
+    before_training = checking.before_training
+
+    def then_spoil(config, dataset, batches):
+        found = before_training(config, dataset, batches)
+        Path(batches["training"].path(3)).write_text("not an image any more")
+        return found
+
+    monkeypatch.setattr(checking, "before_training", then_spoil)
+    with pytest.warns(UserWarning, match="another image takes its place"):
+        assert train.main([str(folder), *QUICK, "--cache", "off", "--name", "spoilt"]) == 0
+    assert "1 image went bad during training" in capsys.readouterr().err
+    assert json.loads(Path("models/spoilt/metrics.json").read_text())["images_replaced"] == 1
+
+
 def test_near_copies_are_those_of_comparing_all():
     random = np.random.default_rng(0)
     ours = random.integers(0, 2, (300, 256), np.uint8)
