@@ -82,7 +82,7 @@ def test_a_blur_run_leaves_its_files(blurred_run):
     models, logs = (blurred_run / part / "asymmetric" for part in ("models", "logs"))
     assert {path.name for path in models.iterdir()} == {
         *("best.keras", "last.keras", "config.json", "files.json", "history.csv", "metrics.json"),
-        *("state.npz", "state-before.npz"),
+        *("state.npz", "state-before.npz", ".lock"),
         *("kernel.npy", "kernel.png"),
     }
     figures = {path.stem for path in logs.glob("*.png")}

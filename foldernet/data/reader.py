@@ -153,7 +153,8 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
 
 
 def read_header(path: str | os.PathLike) -> Header:
-    """Read no more of an image file than its header.
+    """Read no more of an image file than its header; but of a PNG without EXIF before its pixels,
+    Pillow decodes these, too, to look behind them.
 
     Raises:
         ImageError: as `read_image`, as far as the header shows it.

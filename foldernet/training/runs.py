@@ -80,8 +80,7 @@ def opened(config: Config) -> Iterator[Run]:
             left_over.unlink()
         yield run
     finally:
-        lock.release()
-        (run.models / LOCK).unlink(missing_ok=True)
+        lock.release()  # the file stays: two processes could hold two files of one name
 
 
 def check_name(name: str) -> None:
