@@ -130,7 +130,7 @@ def _torture(what: str, contents, folder: Path, worker: str) -> dict:
 
 def _watched(command: list[str]) -> Iterator[dict]:
     """What a worker tells of one file after the other, to its end or to what ended it."""
-    environment = os.environ | {"PYTHONPATH": str(measure.ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     ) as process:
@@ -245,7 +245,6 @@ def main() -> None:
         workers[worker](*arguments)
         return
     share = QUICK_SHARE if options.quick else 1
-    sys.path.insert(0, str(measure.ROOT))
     with measure.workspace(options.folder) as folder:
         for name in options.only:
             row = PARTS[name](folder, share)
