@@ -133,9 +133,10 @@ def _correlations(pairs, kernel_size, zero_padded):
                 f"Images of {shape} and {sharp.shape[1:]} pixels came together. Crop all of them "
                 "to one size."
             )
-        windowed = rfft2(sharp * window, lengths).conj()
-        auto += np.sum(windowed * rfft2(sharp, lengths), axis=0)
-        cross += np.sum(windowed * rfft2(blurred, lengths), axis=0)
+        for image, seen in zip(sharp, blurred, strict=True):
+            windowed = rfft2(image * window, lengths).conj()
+            auto += windowed * rfft2(image, lengths)
+            cross += windowed * rfft2(seen, lengths)
         pixels += len(sharp) * window.sum()
         variation = max(variation, float(np.ptp(sharp, axis=(1, 2)).max()))
     if shape is None:
