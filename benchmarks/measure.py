@@ -23,6 +23,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 CORES = len(os.sched_getaffinity(0))
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "hubble_deep_field", "retina", "rocket")
 CLASSES = 5
+LARGEST_SCALE = 4  # of a part over the picture made of it: more takes time, and shows no more
 PACKAGES = (
     *("tensorflow-cpu", "tensorflow", "keras", "numpy", "opencv-python-headless", "pillow"),
     *("scipy", "scikit-image", "grain", "torch"),
@@ -94,7 +95,8 @@ def _picture(photograph, seed: int, width: int, height: int):
 
     random = np.random.default_rng(seed)
     sides = photograph.shape[:2]
-    scale = random.uniform(1, max(1, min(sides[0] / height, sides[1] / width)))
+    room = min(sides[0] / height, sides[1] / width)
+    scale = random.uniform(1, min(max(1, room), LARGEST_SCALE))
     rows, columns = (
         np.abs((random.integers(2 * side) + np.arange(int(length * scale))) % (2 * side) - side)
         for side, length in zip(sides, (height, width), strict=True)
