@@ -3,13 +3,19 @@
     pip install -r requirements.txt -r requirements-benchmarks.txt
     python benchmarks/predict.py
 
-(The full run on a quiet machine is still to come.)
-
 2,000 JPEGs of 500x375 cut from scikit-image's photographs, and one model file that train.py saves
 after an epoch on them. The published script takes one image at a time: load_img, img_to_array,
 expand_dims, preprocess_input, model.predict. Ours is `foldernet.load(...).stream(paths)`, and
 predict.py as a whole. Each has a process of its own and its turn in every round. Images/s: from
 loading the model to the last prediction, without the imports; seconds: the whole command.
+
+Three rounds, AMD EPYC, 2 cores, Python 3.11.7, Keras 3.15.1:
+
+| what                         | ours | published | better by |
+| ---------------------------- | ---: | --------: | --------: |
+| images/s after the imports   |  679 |      10.8 |      62.6 |
+| seconds of the whole command | 10.6 |       193 |      18.2 |
+| peak MB of the whole command |  744 |       705 |     0.948 |
 """
 
 import json

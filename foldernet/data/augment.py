@@ -23,7 +23,7 @@ BORDERS = {
     "wrap": cv2.BORDER_WRAP,
     "constant": cv2.BORDER_CONSTANT,
 }
-SHARED_BYTES = 2**20  # a smaller batch is warped sooner than it is shared out to threads
+SHARED_BYTES = 2**17  # a smaller batch is warped sooner than it is shared out to threads
 CHANNELS_AT_ONCE = 4  # OpenCV warps no more in one call
 
 
