@@ -48,7 +48,7 @@ SETTINGS = {  # title -> options, kernels
     "8 bits": (["--bits", "8", *CAMERA], list(KERNELS)),
     "1 % noise": (["--noise", "0.01", *CAMERA], [*GAUSSIANS, "disk 6.3"]),
     "white noise, exact": (["white_noise", *SMALL], ["gaussian 4", "random 11x11"]),
-    "blobs, exact": (["blobs", "--epochs", "20", *SMALL], ["gaussian 4", "gaussian 10"]),
+    "blobs, exact": (["blobs", *SMALL], ["gaussian 4", "gaussian 10"]),
     "4,900 crops, 5 epochs": (["--crops", "4900", *PUBLISHED_SIZE], ["gaussian 7"]),
 }
 SHORTER = ["--crops", "1000", *PUBLISHED_SIZE]  # as published, but for a fifth of the images

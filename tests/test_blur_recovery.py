@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from foldernet.blur import kernels, scores
 from foldernet.blur.kernels import blur
-from foldernet.blur.recipe import WhitenedResidual, measure
+from foldernet.blur.recipe import WhitenedResidual, hidden_edge, measure
 from foldernet.blur.reference import estimate_kernel
 from foldernet.blur.spectrum import identifiable_band, largest_curvature, power_spectrum
 from foldernet.models.single_filter import single_filter
@@ -53,7 +53,16 @@ def test_training_recovers_the_kernel_from_white_noise():
 def test_training_recovers_a_gaussian_from_smooth_images():
     sharp = gaussian_filter(textures(64), (0, 3, 3))
     learnt = train(sharp, blur(sharp, kernels.gaussian(4)), 41, epochs=12)
+    assert hidden_edge(sharp, 41) == 0  # which has no more than the edge at high frequencies
     assert scores.relative_l2(learnt, kernels.gaussian(4)) < 1e-2
+
+
+def test_training_recovers_a_gaussian_from_smooth_images_of_8_bits():
+    sharp = gaussian_filter(np.random.default_rng(0).random((96, 128, 128)), (0, 5, 5))
+    sharp = np.rint(255 * (sharp - sharp.min()) / np.ptp(sharp)) / 255
+    learnt = train(sharp, blur(sharp, kernels.gaussian(3)), 25, epochs=12)
+    assert hidden_edge(sharp, 25) == 12
+    assert scores.relative_l2(learnt, kernels.gaussian(3)) < 3e-4  # 6e-4 with the edge in view
 
 
 def test_the_prior_chosen_on_held_out_images_helps_against_noise():
@@ -159,4 +168,9 @@ def test_scores_of_a_gaussian_are_the_textbooks():
     assert scores.centroid_shift_pixels(shifted, kernel) == pytest.approx(5, abs=0.01)
     band = np.ones((64, 33), bool)
     assert scores.in_band_otf_error(1.01 * kernel, kernel, band) == pytest.approx(0.01)
+    known, unknown = np.full((64, 33), 1e-18), np.full((64, 33), np.inf)
+    assert scores.attainable_l2(kernel, known) == pytest.approx(
+        1e-18 / np.linalg.norm(kernel), rel=0.01
+    )
+    assert scores.attainable_l2(kernel, unknown) == 1
     assert scores.psnr(np.zeros(4), np.full(4, 0.1)) == pytest.approx(20)

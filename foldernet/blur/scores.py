@@ -5,7 +5,7 @@ from scipy.fft import rfft2
 from scipy.ndimage import zoom
 
 from foldernet.blur.kernels import centered
-from foldernet.blur.spectrum import frequency_radius
+from foldernet.blur.spectrum import frequency_radius, half_plane_counts
 
 
 def relative_l2(kernel, true):
@@ -98,6 +98,26 @@ def in_band_otf_error(kernel, true, band):
     if not len(sought):
         return float("nan")
     return float(np.linalg.norm(learnt - sought) / np.linalg.norm(sought))
+
+
+def attainable_l2(true, standard_error):
+    """The least relative L2 error that can be expected if the OTF is known to `standard_error`.
+
+    It is what Wiener's filter leaves, which weighs each frequency by the true kernel's own power
+    against that error. An estimate that doesn't know the kernel does worse.
+
+    Args:
+        true: float (size, size), odd: the true kernel.
+        standard_error: float (height, width // 2 + 1) of `spectrum.standard_error`, of even width.
+
+    Returns:
+        float, 0..1.
+    """
+    height, width = standard_error.shape[0], 2 * (standard_error.shape[1] - 1)
+    signal, variance = np.abs(otf(true, height, width)) ** 2, standard_error**2
+    counts = half_plane_counts(width)
+    left = counts * signal / (1 + signal / variance)
+    return float(np.sqrt(np.sum(left) / np.sum(counts * signal)))
 
 
 def psnr(predicted, observed):

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.fft import fftfreq, irfft2, next_fast_len, rfft2, rfftfreq
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-# Float32 residuals of the blurred images carry errors near 1e-7 of the range, 1e-14 in power:
-# six decades below this floor, so the floor holds back rounding and nothing that was measured.
-FLOOR = 1e-8
+# Of a spectrum's peak, which is the mean's: some 1e4 in crops of 256 pixels a side. The floor then
+# is 1e-7: less than rounding to 8 bits leaves in any image, 1e-6, and more than float32's, 1e-15.
+FLOOR = 1e-11
 
 
 def hann_taper(height, width, margin=0):

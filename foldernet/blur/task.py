@@ -46,7 +46,6 @@ class MeasuredDataset(Dataset):
         reference: the kernel by linear regression.
         recipe: loss, prior and step size.
         power: float64 (height, width // 2 + 1), the images' own power spectrum.
-        noise_variance: of the blurred images, as the reference leaves it on held-out ones.
     """
 
     kernel: np.ndarray | None
@@ -54,7 +53,6 @@ class MeasuredDataset(Dataset):
     reference: KernelEstimate
     recipe: Recipe
     power: np.ndarray
-    noise_variance: float
 
 
 def true_kernel(config: Config) -> np.ndarray | None:
@@ -127,9 +125,8 @@ def measured(config: Config, dataset: Dataset, batches: dict[str, BlurIterator])
         kernel=kernel,
         kernel_size=size,
         reference=reference,
-        recipe=measure(sharp, size, strength, _margin(config, size)),
+        recipe=measure(sharp, size, strength, _margin(config, size) or None),
         power=spectrum.power_spectrum(sharp),
-        noise_variance=max(reference.holdout_mse, ROUNDING_VARIANCE),
     )
 
 
@@ -297,9 +294,12 @@ def blur_report(
     margin = _margin(config, len(learnt))
     inside = (slice(None), *2 * [slice(margin, config.image_size - margin)])
     sharp, blurred, predicted = (images[inside] for images in (sharp, blurred, predicted))
-    band, limit = spectrum.identifiable_band(
-        dataset.power, dataset.noise_variance, _pixels(config, dataset, batches), learnt
-    )
+    # What the better of the two filters leaves on held-out images: an error of the filter's own, in
+    # a reference that didn't converge, is no noise.
+    left = min(dataset.reference.holdout_mse, float(np.mean((predicted - blurred) ** 2)))
+    noise_variance = max(left, ROUNDING_VARIANCE)
+    known = dataset.power, noise_variance, _pixels(config, dataset, batches)
+    band, limit = spectrum.identifiable_band(*known, learnt)
     sentence = what_can_be_known(limit, dataset.recipe.prior is not None)
     _write_kernel(run, learnt)
     kernels_by_name = {"learnt": learnt, "reference": reference}
@@ -310,7 +310,8 @@ def blur_report(
     log.show("mtf", figures.mtf(kernels_by_name, dataset.power, limit, sentence))
     log.show("residual", figures.residual(sharp[0], blurred[0], predicted[0]))
     terminal.result(sentence)
-    return _compared(learnt, dataset, band) | {
+    otf_error = spectrum.standard_error(*known, len(learnt))
+    return _compared(learnt, dataset, band, otf_error) | {
         "centroid_shift_pixels": scores.centroid_shift_pixels(learnt, dataset.kernel),
         "dc_gain": scores.dc_gain(learnt),
         "fwhm_pixels": scores.fwhm_pixels(learnt),
@@ -323,7 +324,9 @@ def blur_report(
     }
 
 
-def _compared(learnt: np.ndarray, dataset: MeasuredDataset, band: np.ndarray) -> dict:
+def _compared(
+    learnt: np.ndarray, dataset: MeasuredDataset, band: np.ndarray, otf_error: np.ndarray
+) -> dict:
     """What only a known kernel tells; without one, how far fit and reference are apart."""
     true, reference = dataset.kernel, dataset.reference.kernel
     if true is None:
@@ -331,6 +334,7 @@ def _compared(learnt: np.ndarray, dataset: MeasuredDataset, band: np.ndarray) ->
     return {
         "relative_l2": scores.relative_l2(learnt, true),
         "relative_l2_reference": scores.relative_l2(reference, true),
+        "relative_l2_attainable": scores.attainable_l2(true, otf_error),
         "in_band_otf_error": scores.in_band_otf_error(learnt, true, band),
     }
 
