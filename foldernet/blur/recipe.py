@@ -90,8 +90,10 @@ def _size(half_plane):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What `measure` derives from the sharp images."""
+    """What `measure` derives from the sharp images; `power` is their own spectrum,
+    float64 (height, width // 2 + 1)."""
 
+    power: np.ndarray
     loss: WhitenedResidual
     prior: SmoothnessPrior | None
     learning_rate: float
@@ -108,7 +110,7 @@ class Recipe:
         return keras.optimizers.SGD(schedule, momentum=MOMENTUM, nesterov=True)
 
 
-def hidden_edge(sharp, kernel_size):
+def hidden_edge(own, shifted, kernel_size):
     """Pixels at the frame's edge that are better left out although they are known.
 
     Shifted within a zero-padded filter, an image brings its frame's edge into the picture. In
@@ -117,21 +119,20 @@ def hidden_edge(sharp, kernel_size):
     where the images themselves have no power at all, only the edge tells of the kernel, and stays.
 
     Args:
-        sharp: float (n, height, width).
+        own: float (height, width // 2 + 1): `power_spectrum` of the images, of even width.
+        shifted: the same of the images shifted within the filter.
         kernel_size: pixels a side of the filter.
 
     Returns:
         int: half the filter, or 0, as always where that would be more than a quarter of the image.
     """
-    half = kernel_size // 2
-    own = power_spectrum(sharp)
-    excess = power_spectrum(sharp, kernel_size) / own - 1
-    outshone = np.quantile(excess, 1 - EDGE_SHARE) > EDGE_EXCESS
+    half, side = kernel_size // 2, min(own.shape[0], 2 * (own.shape[1] - 1))
+    outshone = np.quantile(shifted / own - 1, 1 - EDGE_SHARE) > EDGE_EXCESS
     alone = own.min() > FLOOR * own.max()
-    return half if outshone and alone and half <= min(sharp.shape[1:]) // 4 else 0
+    return half if outshone and alone and half <= side // 4 else 0
 
 
-def measure(sharp, kernel_size, strength=0.0, margin=None):
+def measure(sharp, kernel_size, strength=0.0, margin=0):
     """Measures the images and sets the whitening, the prior and the step size accordingly.
 
     Args:
@@ -139,19 +140,22 @@ def measure(sharp, kernel_size, strength=0.0, margin=None):
         kernel_size: pixels a side of the filter.
         strength: of the smoothness prior; `estimate_kernel(...).strength`, chosen on held-out
             images. 0 for exact data.
-        margin: pixels at the frame's edge to leave out, see `WhitenedResidual`; None leaves out
-            what `hidden_edge` says.
+        margin: pixels at the frame's edge that have to be left out, see `WhitenedResidual`; where
+            none have to, `hidden_edge` decides.
 
     Returns:
         A `Recipe`.
     """
-    margin = hidden_edge(sharp, kernel_size) if margin is None else margin
-    power = power_spectrum(sharp, kernel_size, margin)
+    own, power = power_spectrum(sharp), power_spectrum(sharp, kernel_size, margin)
+    hidden = 0 if margin else hidden_edge(own, power, kernel_size)
+    if hidden:
+        margin, power = hidden, power_spectrum(sharp, kernel_size, hidden)
     penalty = strength * roughness(*sharp.shape[1:])
     whitening = power + FLOOR * power.max() + penalty
     weight = penalty / whitening
     curvature = largest_curvature(sharp[:16], kernel_size, whitening, margin) + 2 * weight.max()
     return Recipe(
+        power=own,
         loss=WhitenedResidual(whitening, margin),
         prior=SmoothnessPrior(weight) if strength else None,
         learning_rate=1 / curvature,

@@ -44,15 +44,13 @@ class MeasuredDataset(Dataset):
         kernel: float64 (size, size), the true one; None for a user's own pairs.
         kernel_size: pixels a side of the filter.
         reference: the kernel by linear regression.
-        recipe: loss, prior and step size.
-        power: float64 (height, width // 2 + 1), the images' own power spectrum.
+        recipe: the images' own spectrum, and by it loss, prior and step size.
     """
 
     kernel: np.ndarray | None
     kernel_size: int
     reference: KernelEstimate
     recipe: Recipe
-    power: np.ndarray
 
 
 def true_kernel(config: Config) -> np.ndarray | None:
@@ -125,8 +123,7 @@ def measured(config: Config, dataset: Dataset, batches: dict[str, BlurIterator])
         kernel=kernel,
         kernel_size=size,
         reference=reference,
-        recipe=measure(sharp, size, strength, _margin(config, size) or None),
-        power=spectrum.power_spectrum(sharp),
+        recipe=measure(sharp, size, strength, _margin(config, size)),
     )
 
 
@@ -298,7 +295,7 @@ def blur_report(
     # a reference that didn't converge, is no noise.
     left = min(dataset.reference.holdout_mse, float(np.mean((predicted - blurred) ** 2)))
     noise_variance = max(left, ROUNDING_VARIANCE)
-    known = dataset.power, noise_variance, _pixels(config, dataset, batches)
+    known = dataset.recipe.power, noise_variance, _pixels(config, dataset, batches)
     band, limit = spectrum.identifiable_band(*known, learnt)
     sentence = what_can_be_known(limit, dataset.recipe.prior is not None)
     _write_kernel(run, learnt)
@@ -307,7 +304,7 @@ def blur_report(
         kernels_by_name = {"true": dataset.kernel, **kernels_by_name}
     log.show("kernels", figures.comparison(kernels_by_name))
     log.show("radial_profile", figures.radial_profile(kernels_by_name))
-    log.show("mtf", figures.mtf(kernels_by_name, dataset.power, limit, sentence))
+    log.show("mtf", figures.mtf(kernels_by_name, dataset.recipe.power, limit, sentence))
     log.show("residual", figures.residual(sharp[0], blurred[0], predicted[0]))
     terminal.result(sentence)
     otf_error = spectrum.standard_error(*known, len(learnt))
