@@ -8,13 +8,13 @@
 Every row is `train.py --mode blur` with the options shown by --list, once for each seed, in a
 process of its own; errors are relative L2, medians over the seeds, the worst seed beside them.
 "attainable" is what an estimate could come to that knows the kernel's own power and is, frequency
-by frequency, as sure as the Cramer-Rao bound allows. The
-photographs that ship are learnt from, two others held out. The kernels of the table were not used
-for choosing any setting, save gaussian 7. A run whose metrics.json lies in --folder already isn't
-repeated, so that an interrupted benchmark goes on where it was.
+by frequency, as sure as the Cramer-Rao bound allows. The photographs that ship are learnt from, two
+others held out. The kernels of the table were not used for choosing any setting, save gaussian 7. A
+run whose metrics.json lies in --folder already isn't repeated, so that an interrupted benchmark goes
+on where it was.
 
 Then one training step, forward and gradient, of our layer against tf.nn.conv2d. And the published
-set-up, changed in one thing at a time: what docs/blur.md shows, with its figures.
+set-up, changed in one thing at a time, with one seed: what docs/blur.md shows, with its figures.
 """
 
 import json

@@ -10,13 +10,16 @@ training can be no faster than the network.
 
 Two rounds, AMD EPYC, 2 cores, Python 3.11.7, Keras 3.15.1:
 
-| what                    | to 48, images/s | to 224, images/s |
-| ----------------------- | --------------: | ---------------: |
-| decoder, 60x60 JPEG     |           3,212 |            2,226 |
-| decoder, 500x375 JPEG   |             737 |              338 |
-| decoder, 4032x3024 JPEG |            31.3 |             24.4 |
-| warp                    |          46,222 |            2,148 |
-| network, all cores      |           2,795 |              104 |
+| what                                 | to 48, images/s | to 224, images/s |
+| ------------------------------------ | --------------: | ---------------: |
+| reader, 60x60 JPEG                   |           2,959 |            1,908 |
+| libjpeg to an eighth, 60x60 JPEG     |           9,724 |           10,258 |
+| reader, 500x375 JPEG                 |             736 |              365 |
+| libjpeg to an eighth, 500x375 JPEG   |           1,525 |            1,658 |
+| reader, 4032x3024 JPEG               |            26.6 |             24.6 |
+| libjpeg to an eighth, 4032x3024 JPEG |            32.7 |             32.7 |
+| warp                                 |          38,239 |            2,124 |
+| network, all cores                   |           2,636 |              121 |
 """
 
 import json
