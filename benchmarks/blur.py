@@ -37,9 +37,9 @@ KERNELS = {
     "random 11x11": ["--kernel", "random.npy"],
 }
 GAUSSIANS = [name for name in KERNELS if name.startswith("gaussian")]
-SMALL, LARGE = ["--kernel-size", "97"], ["--kernel-size", "255", "--epochs", "16"]
+SMALL, LARGE = ["--kernel-size", "97"], ["--kernel-size", "255", "--epochs", "8"]
 # Noise averages out over many crops; exact data need few.
-CAMERA = ["--crops", "2048", "--epochs", "4", *SMALL]
+CAMERA = ["--crops", "1024", "--epochs", "4", *SMALL]
 PUBLISHED_SIZE = ["--kernel-size", "255", "--batch-size", "5", "--epochs", "5"]
 PUBLISHED = ["--init", "glorot_uniform", "--loss", "mse", "--optimizer", "adam"]
 SETTINGS = {  # title -> options, kernels

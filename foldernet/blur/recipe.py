@@ -9,9 +9,9 @@ from keras import ops
 from foldernet.blur.fourier import rfft2
 from foldernet.blur.spectrum import (
     FLOOR,
+    batch_curvature,
     half_plane_counts,
     hann_taper,
-    largest_curvature,
     power_spectrum,
     roughness,
 )
@@ -132,12 +132,13 @@ def hidden_edge(own, shifted, kernel_size):
     return half if outshone and alone and half <= side // 4 else 0
 
 
-def measure(sharp, kernel_size, strength=0.0, margin=0):
+def measure(sharp, kernel_size, batch_size, strength=0.0, margin=0):
     """Measures the images and sets the whitening, the prior and the step size accordingly.
 
     Args:
         sharp: float (n, height, width), range 0..1; 100 to 500 crops of the training images.
         kernel_size: pixels a side of the filter.
+        batch_size: crops in a training batch; the smaller, the shorter a step is safe.
         strength: of the smoothness prior; `estimate_kernel(...).strength`, chosen on held-out
             images. 0 for exact data.
         margin: pixels at the frame's edge that have to be left out, see `WhitenedResidual`; where
@@ -153,10 +154,10 @@ def measure(sharp, kernel_size, strength=0.0, margin=0):
     penalty = strength * roughness(*sharp.shape[1:])
     whitening = power + FLOOR * power.max() + penalty
     weight = penalty / whitening
-    curvature = largest_curvature(sharp[:16], kernel_size, whitening, margin) + 2 * weight.max()
+    curvature = batch_curvature(sharp, batch_size, kernel_size, whitening, margin)
     return Recipe(
         power=own,
         loss=WhitenedResidual(whitening, margin),
         prior=SmoothnessPrior(weight) if strength else None,
-        learning_rate=1 / curvature,
+        learning_rate=1 / (curvature + 2 * weight.max()),
     )

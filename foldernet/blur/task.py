@@ -123,7 +123,7 @@ def measured(config: Config, dataset: Dataset, batches: dict[str, BlurIterator])
         kernel=kernel,
         kernel_size=size,
         reference=reference,
-        recipe=measure(sharp, size, strength, _margin(config, size)),
+        recipe=measure(sharp, size, config.batch_size, strength, _margin(config, size)),
     )
 
 
@@ -288,13 +288,13 @@ def blur_report(
     learnt, reference = learnt_kernel(model), dataset.reference.kernel
     sharp, blurred = _stacked(_pairs(batches["validation"]))
     predicted = model.predict(sharp, batch_size=config.batch_size, verbose=0)
-    margin = _margin(config, len(learnt))
-    inside = (slice(None), *2 * [slice(margin, config.image_size - margin)])
-    sharp, blurred, predicted = (images[inside] for images in (sharp, blurred, predicted))
-    # What the better of the two filters leaves on held-out images: an error of the filter's own, in
-    # a reference that didn't converge, is no noise.
-    left = min(dataset.reference.holdout_mse, float(np.mean((predicted - blurred) ** 2)))
+    # What the better of the two filters leaves on held-out images, where its loss looked: an error
+    # of the filter's own, in a reference that didn't converge or at a frame's edge, is no noise.
+    residual = _inside(predicted - blurred, dataset.recipe.loss.margin)
+    left = min(dataset.reference.holdout_mse, float(np.mean(residual**2)))
     noise_variance = max(left, ROUNDING_VARIANCE)
+    margin = _margin(config, len(learnt))
+    sharp, blurred, predicted = (_inside(each, margin) for each in (sharp, blurred, predicted))
     known = dataset.recipe.power, noise_variance, _pixels(config, dataset, batches)
     band, limit = spectrum.identifiable_band(*known, learnt)
     sentence = what_can_be_known(limit, dataset.recipe.prior is not None)
@@ -319,6 +319,11 @@ def blur_report(
         "reference_converged": dataset.reference.converged,
         "what_can_be_known": sentence,
     }
+
+
+def _inside(images: np.ndarray, margin: int) -> np.ndarray:
+    """Images (n, height, width, channels) without `margin` pixels on each side."""
+    return images[:, margin : images.shape[1] - margin, margin : images.shape[2] - margin]
 
 
 def _compared(

@@ -135,11 +135,14 @@ class BlurIterator(DirectoryIterator):
         return sharp.astype(self.dtype), blurred.astype(self.dtype)
 
     def _crop(self, photograph, random):
-        top, left = (
-            random.integers(side - length + 1)
-            for side, length in zip(photograph.shape[:2], self.target_size, strict=True)
-        )
-        return photograph[top : top + self.target_size[0], left : left + self.target_size[1]]
+        # A place up to a quarter of a crop outside is moved to the edge: else the photograph's
+        # edges are seen least, and under the fading window of the loss hardly at all.
+        places = []
+        for side, length in zip(photograph.shape[:2], self.target_size, strict=True):
+            last, beyond = side - length, length // 4
+            start = np.clip(random.integers(-beyond, last + beyond + 1), 0, last)
+            places.append(slice(start, start + length))
+        return photograph[tuple(places)]
 
     def _read(self, position: int) -> tuple[np.ndarray, Header]:
         """A photograph, (height, width, 1) uint8, or with its blurred version as a second channel;

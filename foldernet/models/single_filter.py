@@ -7,9 +7,10 @@ from scipy.fft import next_fast_len
 
 from foldernet.blur.fourier import irfft2, rfft2
 
-# The largest filter for which the direct convolution was cheaper than the transforms: 256x256 on
-# two CPU cores without XLA, a step took 1.0 against 1.8 ms an image at 5, 1.4 against 1.2 at 9.
-DIRECT_UP_TO = 5
+# The largest filter that isn't worth the transforms everywhere: a step on 256x256 by two CPU cores
+# took 2.8 ms an image directly and 1.2 by FFT at 3 and 10.5 and 1.1 at 9 on one machine, and on
+# another was cheaper directly up to 5.
+DIRECT_UP_TO = 3
 
 # Transform lengths with small prime factors only, for images whose size is known at run time.
 FAST_LENGTHS = np.unique([next_fast_len(n, real=True) for n in range(1, 1 << 15)]).astype("int32")
