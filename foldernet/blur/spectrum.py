@@ -137,9 +137,9 @@ def largest_curvature(images, kernel_size, whitening, margin=0):
 def batch_curvature(images, batch_size, kernel_size, whitening, margin=0):
     """The curvature that descent on one batch after another has to be prepared for.
 
-    An image that is strong where most are weak, such as wood grain in a corner, is up to 75 times
-    as steep as the mean of all, and a small batch that it is in nearly as many over its size. What
-    all pairs agree on is learnt at a step of one over this number whatever the batches draw.
+    An image that is strong where most are weak, by fine wood grain in a corner, say, can be dozens
+    of times as steep as the mean of all, and a small batch that it is in nearly so. What all pairs
+    agree on is learnt at a step of one over this number, whatever the batches draw.
 
     Args:
         images: float (n, height, width); all that can be had, for the sake of rare steep ones.

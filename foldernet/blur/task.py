@@ -288,13 +288,11 @@ def blur_report(
     learnt, reference = learnt_kernel(model), dataset.reference.kernel
     sharp, blurred = _stacked(_pairs(batches["validation"]))
     predicted = model.predict(sharp, batch_size=config.batch_size, verbose=0)
-    # What the better of the two filters leaves on held-out images, where its loss looked: an error
-    # of the filter's own, in a reference that didn't converge or at a frame's edge, is no noise.
-    residual = _inside(predicted - blurred, dataset.recipe.loss.margin)
-    left = min(dataset.reference.holdout_mse, float(np.mean(residual**2)))
-    noise_variance = max(left, ROUNDING_VARIANCE)
     margin = _margin(config, len(learnt))
-    sharp, blurred, predicted = (_inside(each, margin) for each in (sharp, blurred, predicted))
+    inside = (slice(None), *2 * [slice(margin, config.image_size - margin)])
+    sharp, blurred, predicted = (images[inside] for images in (sharp, blurred, predicted))
+    left = min(dataset.reference.holdout_mse, float(np.mean((predicted - blurred) ** 2)))
+    noise_variance = _noise_variance(config, left)
     known = dataset.recipe.power, noise_variance, _pixels(config, dataset, batches)
     band, limit = spectrum.identifiable_band(*known, learnt)
     sentence = what_can_be_known(limit, dataset.recipe.prior is not None)
@@ -321,9 +319,13 @@ def blur_report(
     }
 
 
-def _inside(images: np.ndarray, margin: int) -> np.ndarray:
-    """Images (n, height, width, channels) without `margin` pixels on each side."""
-    return images[:, margin : images.shape[1] - margin, margin : images.shape[2] - margin]
+def _noise_variance(config: Config, left: float) -> float:
+    """Of the blurred images: known where they are made here; of a user's pairs, the mean square
+    that the better of fit and reference leaves on held-out ones."""
+    blur = config.blur
+    rounding = (1 / (2**blur.bits - 1)) ** 2 / 12 if blur.bits else 0.0
+    variance = left if blur.pairs else blur.noise**2 + rounding
+    return max(variance, ROUNDING_VARIANCE)
 
 
 def _compared(

@@ -177,7 +177,7 @@ def growth(kernels: list[np.ndarray], errors: list[float]) -> Figure:
     """
     epochs = np.unique(np.linspace(0, len(kernels) - 1, SHOWN_EPOCHS).astype(int))
     peak = max(np.abs(kernels[epoch]).max() for epoch in epochs) or 1.0
-    figure = Figure((1.7 * max(len(epochs), 3), 2.6), layout="constrained")
+    figure = Figure((1.7 * max(len(epochs), 3), 2.4 if errors else 2.2), layout="constrained")
     figure.suptitle("The filter as it grows", fontsize=11)
     axes = figure.subplots(1, len(epochs), squeeze=False)[0]
     for axis, epoch in zip(axes, epochs, strict=True):
