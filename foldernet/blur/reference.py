@@ -197,8 +197,8 @@ def _solve(auto, cross, tolerance):
         cross.ravel(),
         M=operator(inverse),
         rtol=tolerance,
-        restart=100,
-        maxiter=4,
+        restart=200,
+        maxiter=3,
         callback=residuals.append,
         callback_type="pr_norm",
     )
