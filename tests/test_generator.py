@@ -302,7 +302,7 @@ def per_image(image):
         {"preprocessing_function": per_image, "rescale": 3.0, "samplewise_center": True},
         {"featurewise_center": True, "zca_whitening": True},
     ],
-    ids=str,
+    ids=", ".join,
 )
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 def test_standardization_equals_keras_s(arrays, options, data_format):
