@@ -246,7 +246,7 @@ def draw() -> None:
         ("blur_one_thing_changed", filters_figure(true, learnt, metrics)),
         ("blur_where_the_error_is", spectra_figure(true, learnt)),
     ):
-        figure.savefig(FIGURES / f"{name}.png", dpi=100, facecolor="white")
+        figure.savefig(FIGURES / f"{name}.png", dpi=80, facecolor="white")
     for run, name in (("1___noise_disk_6_3-0", "blur_noise_disk"),):
         shutil.copy(f"logs/{run}/mtf.png", FIGURES / f"{name}.png")
 
