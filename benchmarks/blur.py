@@ -247,8 +247,8 @@ def draw() -> None:
         ("blur_where_the_error_is", spectra_figure(true, learnt)),
     ):
         figure.savefig(FIGURES / f"{name}.png", dpi=80, facecolor="white")
-    for run, name in (("1___noise_disk_6_3-0", "blur_noise_disk"),):
-        shutil.copy(f"logs/{run}/mtf.png", FIGURES / f"{name}.png")
+    run = f"{slug('1 % noise disk 6.3')}-0"
+    shutil.copy(f"logs/{run}/mtf.png", FIGURES / "blur_noise_disk.png")
 
 
 def filters_figure(true, learnt: dict, metrics: dict):

@@ -138,7 +138,7 @@ def test_the_curvature_is_the_hessian_of_the_loss():
     alone = np.diag(values) / 4  # the loss is quadratic: loss(2a) = 4 loss(a)
     hessian = values - alone[:, None] - alone[None, :]
     largest = np.linalg.eigvalsh(hessian)[-1]
-    np.testing.assert_allclose(largest_curvature(sharp, 5, power), largest, rtol=0.1)
+    np.testing.assert_allclose(largest_curvature(sharp, 5, power), largest, rtol=0.02)
 
 
 def test_white_noise_has_a_flat_spectrum_at_its_variance():

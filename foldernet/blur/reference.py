@@ -197,7 +197,7 @@ def _solve(auto, cross, tolerance):
         cross.ravel(),
         M=operator(inverse),
         rtol=tolerance,
-        restart=200,
+        restart=200,  # with 100, the largest kernels stall
         maxiter=3,
         callback=residuals.append,
         callback_type="pr_norm",

@@ -291,8 +291,12 @@ def blur_report(
     margin = _margin(config, len(learnt))
     inside = (slice(None), *2 * [slice(margin, config.image_size - margin)])
     sharp, blurred, predicted = (images[inside] for images in (sharp, blurred, predicted))
-    left = min(dataset.reference.holdout_mse, float(np.mean((predicted - blurred) ** 2)))
-    noise_variance = _noise_variance(config, left)
+    if config.blur.pairs:  # nobody knows their noise; the better of the two filters leaves it
+        fit_mse = float(np.mean((predicted - blurred) ** 2))
+        noise_variance = min(dataset.reference.holdout_mse, fit_mse)
+    else:
+        noise_variance = kernels.noise_variance(config.blur.noise, config.blur.bits)
+    noise_variance = max(noise_variance, ROUNDING_VARIANCE)
     known = dataset.recipe.power, noise_variance, _pixels(config, dataset, batches)
     band, limit = spectrum.identifiable_band(*known, learnt)
     sentence = what_can_be_known(limit, dataset.recipe.prior is not None)
@@ -317,15 +321,6 @@ def blur_report(
         "reference_converged": dataset.reference.converged,
         "what_can_be_known": sentence,
     }
-
-
-def _noise_variance(config: Config, left: float) -> float:
-    """Of the blurred images: known where they are made here; of a user's pairs, the mean square
-    that the better of fit and reference leaves on held-out ones."""
-    blur = config.blur
-    rounding = (1 / (2**blur.bits - 1)) ** 2 / 12 if blur.bits else 0.0
-    variance = left if blur.pairs else blur.noise**2 + rounding
-    return max(variance, ROUNDING_VARIANCE)
 
 
 def _compared(
