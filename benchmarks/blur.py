@@ -210,7 +210,7 @@ def step(kind: str, size: str) -> dict:
 
 
 def _layer(size: int, method: str):
-    from foldernet.models.single_filter import ZeroPaddedConvolution
+    from foldernet.blur.single_filter import ZeroPaddedConvolution
 
     layer = ZeroPaddedConvolution(size, method=method)
     layer.build((None, 256, 256, 1))
@@ -275,9 +275,10 @@ def spectra_figure(true, learnt: dict):
     """Error of the transfer function against frequency, above the images' power."""
     from matplotlib.figure import Figure
 
-    from foldernet.blur import scores, spectrum
-    from foldernet.data import folders
-    from foldernet.data.pairs import BlurDataGenerator
+    from foldernet.blur import kernel_scores as scores
+    from foldernet.blur import spectrum
+    from foldernet.blur.pairs import BlurDataGenerator
+    from foldernet.datasets import folders
 
     folder = folders.unpacked(folders.SHIPPED.with_name("photos.zip"))
     crops = BlurDataGenerator(true).flow_from_directory(folder / "train", crops=64, seed=0)

@@ -39,9 +39,7 @@ def torture(folder: Path, share: int) -> dict:
     """
     os.chdir(folder)
     some_animals()
-    import foldernet.data.check
-    import foldernet.tasks
-    import foldernet.training.keeper  # noqa: F401 what train.py imports, before the forks
+
     import train
 
     moments = random.Random(0)
@@ -77,7 +75,7 @@ def torture(folder: Path, share: int) -> dict:
 
 def some_animals() -> None:
     """A small part of the set that ships."""
-    from foldernet.data import folders
+    from foldernet.datasets import folders
 
     source = folders.unpacked(folders.SHIPPED)
     for split, count in IMAGES.items():
@@ -180,7 +178,7 @@ def weights_of(path: Path) -> str:
 
 def end_of(name: str) -> tuple:
     """What a run ends with, save its times: hashes of its variables and its best, and history."""
-    from foldernet.training import states
+    from foldernet.training import state as states
 
     digest = hashlib.sha256()
     for key, array in sorted(states.newest_whole(Path("models", name)).arrays.items()):

@@ -37,7 +37,7 @@ STEPS = {48: 64, 224: 8}  # a few seconds' work
 
 def decoder(folder: str, size: str) -> dict:
     """The reader, one image after the other."""
-    from foldernet.data.reader import read_image
+    from foldernet.images.reader import read_image
 
     paths = sorted(str(path) for path in Path(folder).rglob("*.jpg"))
     return rate(lambda: [read_image(path, (int(size), int(size))) for path in paths], len(paths))
@@ -64,8 +64,8 @@ def warp(size: str) -> dict:
     """The published augmentation, one image after the other."""
     import cv2
 
-    from foldernet.data import augment
-    from foldernet.data.generator import ImageDataGenerator
+    from foldernet.batches import augmentation as augment
+    from foldernet.batches.generator import ImageDataGenerator
 
     random = np.random.default_rng(0)
     shape = (int(size), int(size))
@@ -81,13 +81,13 @@ def warp(size: str) -> dict:
 def network(size: str) -> dict:
     """A training step of the default recipe on one batch, again and again."""
     from foldernet import terminal
-    from foldernet.config import Config
+    from foldernet.options import Config
 
     with terminal.quiet_tensorflow():  # with the kernels that train.py has
         import tensorflow as tf
 
-        from foldernet.models.simpleconv3 import simpleconv3
-        from foldernet.tasks import classification_loss
+        from foldernet.networks.simpleconv3 import simpleconv3
+        from foldernet.tasks.classify import classification_loss
         from foldernet.training import optimizers
 
     config, steps = Config().settled(images=3000), STEPS[int(size)]

@@ -219,9 +219,13 @@ def inverse_map(centre: float, uniform):
 
 # name -> what is imported before the clock starts, how it begins, and with which arguments
 CONTESTANTS = {
-    "foldernet": ("foldernet.data.generator", foldernet, {"dtype": "uint8"}),
-    "foldernet-float32": ("foldernet.data.generator", foldernet, {"rescale": 1 / 255}),
-    "foldernet-disk": ("foldernet.data.generator", foldernet, {"dtype": "uint8", "cache": "disk"}),
+    "foldernet": ("foldernet.batches.generator", foldernet, {"dtype": "uint8"}),
+    "foldernet-float32": ("foldernet.batches.generator", foldernet, {"rescale": 1 / 255}),
+    "foldernet-disk": (
+        "foldernet.batches.generator",
+        foldernet,
+        {"dtype": "uint8", "cache": "disk"},
+    ),
     "keras-threads": (
         "tensorflow.keras.preprocessing.image",
         keras_generator,

@@ -51,7 +51,7 @@ def generator(module: str):
 # name -> what is imported before the clock starts, and what lists the files
 CONTESTANTS = {
     "os.scandir": ("os", floor),
-    "foldernet": ("foldernet.data.generator", generator("foldernet.data.generator")),
+    "foldernet": ("foldernet.batches.generator", generator("foldernet.batches.generator")),
     "keras": (
         "tensorflow.keras.preprocessing.image",
         generator("tensorflow.keras.preprocessing.image"),

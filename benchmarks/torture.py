@@ -154,7 +154,7 @@ def _watched(command: list[str]) -> Iterator[dict]:
 
 
 def read_images(folder: str, listing: str, first: str) -> None:
-    from foldernet.data.reader import ImageError, image_size, read_image
+    from foldernet.images.reader import ImageError, image_size, read_image
 
     good = Path(folder) / "good"
     for content in damage.seeds().values():
@@ -192,7 +192,7 @@ def load_models(folder: str, listing: str, first: str) -> None:
 def save_model(path: str) -> None:
     import keras
 
-    from foldernet.models.simpleconv3 import simpleconv3
+    from foldernet.networks.simpleconv3 import simpleconv3
     from foldernet.training.runs import save_model as save
 
     keras.utils.set_random_seed(0)
@@ -237,11 +237,7 @@ def main() -> None:
     options = options.parse_args()
     if options.contestant:
         worker, *arguments = options.contestant
-        workers = {
-            "read_images": read_images,
-            "load_models": load_models,
-            "save_model": save_model,
-        }
+        workers = {"read_images": read_images, "load_models": load_models, "save_model": save_model}
         workers[worker](*arguments)
         return
     share = QUICK_SHARE if options.quick else 1

@@ -121,7 +121,7 @@ def published(folder: str, epochs: str, seed: str) -> dict:
     import keras
     from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
-    from foldernet.models.simpleconv3 import simpleconv3
+    from foldernet.networks.simpleconv3 import simpleconv3
 
     keras.utils.set_random_seed(int(seed))
     augmented = ImageDataGenerator(
@@ -166,13 +166,13 @@ def fit(folder: str, source: str) -> dict:
     """Images/s of `fit` with the defaults of train.py, but no callbacks: its fastest epoch, since
     what else the machine does only adds to others."""
     from foldernet import terminal
-    from foldernet.config import Config
-    from foldernet.data import folders
+    from foldernet.datasets import folders
+    from foldernet.options import Config
 
     with terminal.quiet_tensorflow():
         import keras
 
-        from foldernet.tasks import TASKS
+        from foldernet.tasks.classify import TASKS
         from foldernet.training import optimizers
 
     keras.utils.set_random_seed(0)
@@ -201,7 +201,7 @@ def fit(folder: str, source: str) -> dict:
 
 def animals() -> Path:
     """The set that ships, unpacked."""
-    from foldernet.data import folders
+    from foldernet.datasets import folders
 
     return folders.unpacked(folders.SHIPPED)
 
@@ -211,7 +211,7 @@ def digits(folder: Path) -> Path:
     from PIL import Image
     from sklearn.datasets import load_digits
 
-    from foldernet.data.folders import content_position
+    from foldernet.datasets.folders import content_position
 
     data = load_digits()
     images = np.rint(data.images * (255 / 16)).astype(np.uint8)

@@ -1,22 +1,18 @@
 """Foldernet: from folders of images to a trained Keras classifier."""
 
+import importlib
 from typing import Any
 
-__version__ = "0.1.0"
-__all__ = ["BlurDataGenerator", "ImageDataGenerator", "estimate_kernel", "load"]
+__version__ = "0.2.0"
 
-# Imported when asked for: TensorFlow takes three seconds, which `--help` should not.
-_HOMES = {
-    "BlurDataGenerator": "foldernet.data.pairs",
-    "ImageDataGenerator": "foldernet.data.generator",
-    "estimate_kernel": "foldernet.blur.reference",
-    "load": "foldernet.prediction",
-}
+from foldernet.rooms import EXPORTS
+from foldernet.train import train  # now: imported later, the module would take its name
+
+__all__ = ["train", *EXPORTS]
 
 
 def __getattr__(name: str) -> Any:
-    import importlib
-
-    if name not in _HOMES:
+    """Imported when asked for: TensorFlow takes three seconds, which `--help` should not."""
+    if name not in EXPORTS:
         raise AttributeError(f"module 'foldernet' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(EXPORTS[name]), name)

@@ -5,9 +5,12 @@ import contextlib
 import functools
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+BAR_AFTER, LINE_EVERY = 2, 15  # seconds
 
 
 class UserError(Exception):
@@ -45,7 +48,7 @@ def result(text: str = "") -> None:
     print(_lines(text), flush=True)
 
 
-def door(main: Callable[..., int | None]) -> Callable[..., int]:
+def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
     """Make `main` a program's entry point.
 
     Its return value becomes the exit status (None counts as 0); a `UserError` becomes one line on
@@ -67,6 +70,9 @@ def door(main: Callable[..., int | None]) -> Callable[..., int]:
         except Stopped as stopped:
             status(f"\n{stopped}")
             return stopped.exit_status
+        except BrokenPipeError:  # whoever read the output has left, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + 13
         except KeyboardInterrupt:
             status("\nstopped")
             return 130
@@ -134,21 +140,43 @@ def quiet_tensorflow() -> Iterator[None]:
 
 
 def progress(items: Iterable[Any], doing: str, total: int) -> Iterator[Any]:
-    """The items, with a bar on the terminal once going through them has taken two seconds."""
-    from tqdm import tqdm  # --help has no use for it
+    """The items. Once going through them has taken two seconds, a terminal shows a bar, and any
+    other output gets a line now and then."""
+    began = shown = time.monotonic()
+    bar = None
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if bar is None and sys.stderr.isatty() and now - began > BAR_AFTER:
+            from rich.console import Console  # --help has no use for it
+            from rich.progress import Progress
 
-    return tqdm(items, doing, total, delay=2, leave=False, disable=None)
+            bar = Progress(console=Console(stderr=True), transient=True)
+            bar.start()
+            task = bar.add_task(doing, total=total)
+        if bar:
+            bar.update(task, completed=done)
+        elif now - shown > LINE_EVERY:
+            status(f"{doing}: {done:,} of {total:,}")
+            shown = now
+        yield item
+    if bar:
+        bar.stop()
 
 
 def table(rows: list[tuple[Any, ...]]) -> str:
     """Rows as aligned columns: text to the left, numbers to the right."""
-    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for row, shown in zip(rows, cells, strict=True):
-        aligned = [
-            text.rjust(width) if isinstance(cell, int | float) else text.ljust(width)
-            for cell, text, width in zip(row, shown, widths, strict=True)
-        ]
-        lines.append("  ".join(aligned).rstrip())
-    return "\n".join(lines)
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    numeric = [
+        all(isinstance(row[i], int | float) for row in rows[1:]) for i in range(len(rows[0]))
+    ]
+    for is_number in numeric if len(rows) > 1 else [False] * len(rows[0]):
+        grid.add_column(justify="right" if is_number else "left", no_wrap=True)
+    for row in rows:
+        grid.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    console = Console(width=10_000, markup=False, highlight=False, emoji=False)
+    with console.capture() as captured:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -17,9 +17,9 @@ from test_blur_recovery import textures
 import foldernet
 import predict
 import train
-from foldernet.blur import kernels, scores
-from foldernet.config import Config, parse
-from foldernet.data.pairs import BlurDataGenerator
+from foldernet.blur import kernel_scores as scores
+from foldernet.blur import kernels
+from foldernet.blur.pairs import BlurDataGenerator
 from foldernet.terminal import UserError
 
 ASYMMETRIC = UNSCALED / UNSCALED.sum()  # as a kernel from a file is
@@ -218,9 +218,9 @@ def test_a_batch_is_a_pure_function_of_seed_epoch_and_index(photographs):
 
 
 def test_the_set_that_ships_names_a_licence_for_each_photograph():
-    from foldernet.data import folders
+    from foldernet import shipped
 
-    folder = folders.unpacked(folders.SHIPPED.with_name("photos.zip"))
+    folder = shipped.folder("photos")
     told = (folder / "README.md").read_text()
     images = [path for part in ("train", "val") for path in (folder / part).iterdir()]
     assert len(images) == 8
@@ -230,11 +230,15 @@ def test_the_set_that_ships_names_a_licence_for_each_photograph():
 
 
 def test_an_option_of_another_mode_is_refused_and_defaults_depend_on_the_mode():
-    with pytest.raises(UserError, match="--sigma is for --mode blur, and this is --mode classify"):
-        parse(Config, "", ["--sigma", "3"])
-    assert parse(Config, "", []).epochs == 25
-    assert parse(Config, "", ["--mode", "blur"]).epochs == 6
-    assert parse(Config, "", ["--mode", "blur", "--epochs", "25"]).epochs == 25
+    from foldernet import rooms
+    from foldernet.command_line import parse
+
+    classify, blur = map(rooms.options_class, ("classify", "blur"))
+    with pytest.raises(UserError, match="--sigma is an option of --mode blur"):
+        parse(classify, ["--sigma", "3"], "train", modes_with=rooms.modes_with)
+    assert parse(classify, [], "train").epochs == 25
+    assert parse(blur, ["--mode", "blur"], "train").epochs == 6
+    assert parse(blur, ["--mode", "blur", "--epochs", "25"], "train").epochs == 25
 
 
 def mistaken_pairs(place: Path) -> None:
@@ -245,7 +249,7 @@ def mistaken_pairs(place: Path) -> None:
 
 
 MISTAKES = {
-    "--pairs pairs/sharp pairs/other_names": "same file names, and 0.png, 7.png are in one only",
+    "--pairs pairs/sharp pairs/other_names": "same file names, and 0.png, 7.png are in only one",
     "--pairs pairs/sharp pairs/other_sizes": "the images of a pair must have the same size",
     "--pairs pairs/sharp pairs/none": "There is no folder 'pairs/none'",
     "pairs/sharp --pairs pairs/sharp pairs/sharp": "not both",
@@ -256,7 +260,7 @@ MISTAKES = {
     "pairs/sharp --sigma 2 --kernel-size 8": "is even",
     "pairs/sharp --kernel nan.npy": "a kernel is a 2-D array of finite numbers",
     "pairs/sharp --kernel gausian": "No kernel can be read from 'gausian'",
-    "pairs/sharp --label-smoothing 0.1": "--label-smoothing is for --mode classify",
+    "pairs/sharp --label-smoothing 0.1": "--label-smoothing is an option of --mode classify",
     "pairs/sharp --sigma 2 --optimizer sgd --learning-rate 1e30": "Lower --learning-rate",
 }
 

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from foldernet.blur import kernels, scores
+from foldernet.blur import kernel_scores as scores
+from foldernet.blur import kernels
 from foldernet.blur.kernels import blur
 from foldernet.blur.recipe import WhitenedResidual, hidden_edge, measure
 from foldernet.blur.reference import estimate_kernel
+from foldernet.blur.single_filter import single_filter
 from foldernet.blur.spectrum import identifiable_band, largest_curvature, power_spectrum
-from foldernet.models.single_filter import single_filter
 from foldernet.terminal import UserError
 
 ASYMMETRIC = np.random.default_rng(7).random((7, 7)) / 24.5

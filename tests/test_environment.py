@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import train
-from foldernet import environment
+from foldernet.training import environment
 
 
 @pytest.mark.parametrize("folder", ["models", "logs"])
@@ -18,15 +18,6 @@ def test_a_folder_that_cannot_be_written_to_is_named_before_anything_is_read(
     assert f"'{folder}/' in" in told
     assert "can't be written to" in told
     assert "Traceback" not in told
-
-
-def test_a_processor_without_avx_is_told(tmp_path, monkeypatch, capsys):
-    processor = tmp_path / "cpuinfo"
-    processor.write_text("processor : 0\nflags\t\t: fpu sse sse2\nbugs :\n")
-    monkeypatch.setattr(environment, "PROCESSOR", processor)
-    monkeypatch.setattr(environment.platform, "machine", lambda: "x86_64")
-    assert train.main(["nowhere"]) == 1
-    assert "no AVX instructions" in capsys.readouterr().err
 
 
 def test_a_gpu_that_was_asked_for_and_is_not_there_is_told(stripes_folder, monkeypatch, capsys):

@@ -8,11 +8,16 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from foldernet.data import folders
-from foldernet.data.folders import find, image_paths, scan, split_by_content, unpacked
+from foldernet import shipped
+from foldernet.datasets import folders
+from foldernet.datasets.folders import expand, find, scan
+from foldernet.datasets.image_list import ImageList
+from foldernet.datasets.split import content_positions, split_by_content
+from foldernet.shipped import unpacked
 from foldernet.terminal import UserError
 
 
@@ -23,6 +28,14 @@ def add(path, number=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (3, 2), (number // 65536, number // 256 % 256, number % 256)).save(path)
     return path
+
+
+def files(images):
+    """Class -> the names of its images."""
+    return {
+        label: [images.names[position] for position in np.flatnonzero(images.labels == index)]
+        for index, label in enumerate(images.classes)
+    }
 
 
 def add_classes(root, classes=("cat", "dog"), count=2):
@@ -77,7 +90,7 @@ def test_validation_folder_by_each_of_its_names(root, name):
         "validation": 2,
     }
     assert dataset.splits["validation"].directory == str(root / name)
-    assert dataset.splits["training"].files["dog"] == [f"dog{os.sep}{n}.png" for n in range(3)]
+    assert files(dataset.splits["training"])["dog"] == [f"dog{os.sep}{n}.png" for n in range(3)]
 
 
 def test_test_folder_is_a_third_split(root):
@@ -86,7 +99,7 @@ def test_test_folder_is_a_third_split(root):
     dataset = find(root)
     assert list(dataset.splits) == ["training", "validation", "test"]
     assert dataset.splits["test"].directory == str(root / "test")
-    assert {tuple(listing.files) for listing in dataset.splits.values()} == {("cat", "dog")}
+    assert {tuple(files(listing)) for listing in dataset.splits.values()} == {("cat", "dog")}
 
 
 def test_train_folder_alone_is_split_and_test_kept_apart(root):
@@ -104,8 +117,8 @@ def test_classes_are_sorted_and_their_files_too(root):
     dataset = find(root)
     assert dataset.classes == ("ant", "cat", "dog")
     for listing in dataset.splits.values():
-        assert list(listing.files) == ["ant", "cat", "dog"]
-        assert all(names == sorted(names) for names in listing.files.values())
+        assert list(files(listing)) == ["ant", "cat", "dog"]
+        assert all(names == sorted(names) for names in files(listing).values())
 
 
 def test_tilde_is_the_home_folder(root, monkeypatch):
@@ -122,7 +135,7 @@ def test_class_folders_alone_are_split_about_as_asked(root):
     many(root)
     for share in (0.2, 0.5):
         validation = find(root, share).splits["validation"]
-        for names in validation.files.values():
+        for names in files(validation).values():
             assert len(names) == pytest.approx(150 * share, abs=20)
 
 
@@ -188,11 +201,11 @@ def test_class_that_gets_no_validation_image_is_named(root, capsys):
     many(root)
     for number in itertools.count():
         only = add(root / "rare" / f"{number}.png", number)
-        if folders.content_position(only.read_bytes()) > 0.2:
+        if content_positions([str(only)], "off")[0] > 0.2:
             break
         only.unlink()
     dataset = find(root)
-    assert dataset.splits["validation"].files["rare"] == []
+    assert files(dataset.splits["validation"])["rare"] == []
     assert "no validation images of class rare" in capsys.readouterr().err
 
 
@@ -209,7 +222,7 @@ def test_nested_folders_belong_to_their_class(root):
     add_classes(root)
     add(root / "cat" / "tabby" / "young" / "a.png")
     add(root / "cat" / "siamese" / "b.png")
-    names = scan(root).files["cat"]
+    names = files(scan(root))["cat"]
     assert names == [
         os.path.join("cat", *parts)
         for parts in (("0.png",), ("1.png",), ("siamese", "b.png"), ("tabby", "young", "a.png"))
@@ -234,7 +247,7 @@ def test_composed_and_decomposed_folder_names_are_one_class(root):
     add_classes(root / "val", (decomposed, "cat"))
     dataset = find(root)
     assert dataset.classes == ("cat", composed)
-    assert len(dataset.splits["validation"].files[composed]) == 2
+    assert len(files(dataset.splits["validation"])[composed]) == 2
     assert all(os.path.exists(path) for path in dataset.splits["validation"].paths)
 
 
@@ -243,7 +256,7 @@ def test_composed_and_decomposed_folders_side_by_side_are_joined(root):
     add_classes(root, (composed, decomposed, "cat"))
     if len(list(root.iterdir())) == 2:
         pytest.skip("this file system takes the two for one")
-    assert {label: len(names) for label, names in scan(root).files.items()} == {
+    assert {label: len(names) for label, names in files(scan(root)).items()} == {
         "cat": 2,
         composed: 4,
     }
@@ -253,20 +266,20 @@ def test_class_order_does_not_depend_on_how_the_file_system_spells_names(root):
     composed = unicodedata.normalize("NFC", "épagneul")
     for form in ("NFC", "NFD"):
         add_classes(root / form, (unicodedata.normalize(form, composed), "cat", "wolf"))
-        assert list(scan(root / form).files) == ["cat", "wolf", composed]
+        assert list(files(scan(root / form))) == ["cat", "wolf", composed]
 
 
-def test_endings_in_upper_case(root):
+def test_extensions_in_upper_case(root):
     for name in ("a.PNG", "b.Png", "c.png"):
         add(root / "cat" / name)
     assert len(scan(root)) == 3
 
 
-def test_every_ending_is_listed_and_no_other(root):
-    for ending in (*folders.IMAGE_ENDINGS, ".txt", ".xml", ".db", ".jpg.part", ""):
+def test_every_extension_is_listed_and_no_other(root):
+    for extension in (*folders.IMAGE_EXTENSIONS, ".txt", ".xml", ".db", ".jpg.part", ""):
         (root / "cat").mkdir(exist_ok=True)
-        (root / "cat" / f"image{ending}").touch()
-    found = {os.path.splitext(name)[1] for name in scan(root).files["cat"]}
+        (root / "cat" / f"image{extension}").touch()
+    found = {os.path.splitext(name)[1] for name in files(scan(root))["cat"]}
     assert found == {
         ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".mpo"
     }  # fmt: skip
@@ -278,20 +291,14 @@ def test_hidden_files_and_folders_are_passed_over(root):
     add(root / "cat" / "._0.png")
     add(root / "cat" / ".thumbnails" / "a.png")
     add(root / ".cache" / "a.png")
-    assert {label: len(names) for label, names in scan(root).files.items()} == {
-        "cat": 2,
-        "dog": 2,
-    }
+    assert {label: len(names) for label, names in files(scan(root)).items()} == {"cat": 2, "dog": 2}
 
 
 def test_macosx_folders_are_passed_over(root):
     add_classes(root)
     add(root / "__MACOSX" / "cat" / "a.png")
     add(root / "cat" / "__MACOSX" / "a.png")
-    assert {label: len(names) for label, names in scan(root).files.items()} == {
-        "cat": 2,
-        "dog": 2,
-    }
+    assert {label: len(names) for label, names in files(scan(root)).items()} == {"cat": 2, "dog": 2}
 
 
 def test_files_beside_the_class_folders_are_no_class(root):
@@ -308,9 +315,9 @@ def test_linked_folders_and_files_are_followed(root):
     link(root / "data" / "wolf", root / "elsewhere" / "wolf")
     link(root / "data" / "dog" / "wild", root / "elsewhere" / "wolf")
     link(root / "data" / "cat" / "linked.png", root / "elsewhere" / "one.png")
-    found = scan(root / "data").files
+    found = files(scan(root / "data"))
     assert {label: len(names) for label, names in found.items()} == {"cat": 3, "dog": 5, "wolf": 3}
-    apart = scan(root / "data", follow_links=False).files
+    apart = files(scan(root / "data", follow_links=False))
     assert len(apart["dog"]) == 2
 
 
@@ -327,17 +334,14 @@ def test_link_that_loops_neither_hangs_nor_repeats_an_image(root):
     link(root / "cat" / "itself", root / "cat" / "itself")
     link(root / "cat" / "itself.png", root / "cat" / "itself.png")
     link(root / "round", root / "round")
-    assert {label: len(names) for label, names in scan(root).files.items()} == {
-        "cat": 3,
-        "dog": 2,
-    }
+    assert {label: len(names) for label, names in files(scan(root)).items()} == {"cat": 3, "dog": 2}
 
 
 @pytest.mark.parametrize("target", ["pets", "pets/train"])
 def test_link_to_a_folder_above_does_not_give_a_class_the_images_of_others(root, target):
     add_classes(root / "pets" / "train")
     link(root / "pets" / "train" / "cat" / "above", root / target)
-    found = scan(root / "pets" / "train").files
+    found = files(scan(root / "pets" / "train"))
     assert {label: len(names) for label, names in found.items()} == {"cat": 2, "dog": 2}
 
 
@@ -346,27 +350,26 @@ def test_broken_links_are_passed_over(root):
     link(root / "cat" / "gone.png", root / "nowhere.png")
     link(root / "cat" / "gone", root / "nowhere")
     link(root / "gone", root / "nowhere")
-    assert list(scan(root).files) == ["cat", "dog"]
+    assert list(files(scan(root))) == ["cat", "dog"]
     assert len(scan(root)) == 4
 
 
 def test_folder_that_ends_like_an_image_is_a_folder(root):
     add_classes(root)
     add(root / "cat" / "album.jpg" / "a.png")
-    assert os.path.join("cat", "album.jpg", "a.png") in scan(root).files["cat"]
+    assert os.path.join("cat", "album.jpg", "a.png") in files(scan(root))["cat"]
     assert len(scan(root)) == 5
 
 
 def test_named_classes_are_listed_in_the_order_given(root):
     add_classes(root, ("ant", "cat", "dog"))
-    assert list(scan(root, ["dog", "ant"]).files) == ["dog", "ant"]
+    assert list(files(scan(root, ["dog", "ant"]))) == ["dog", "ant"]
 
 
 def test_listing_without_some_images_keeps_its_classes(root):
     listing = scan(add_classes(root))
-    rest = listing.without({str(root / "cat" / "0.png"), str(root / "cat" / "1.png")})
-    assert list(rest.files) == ["cat", "dog"]
-    assert rest.files["cat"] == []
+    rest = listing.take(np.array([False, False, True, True]))
+    assert files(rest) == {"cat": [], "dog": [os.path.join("dog", f"{n}.png") for n in range(2)]}
     assert rest.paths == [str(root / "dog" / "0.png"), str(root / "dog" / "1.png")]
     assert len(listing) == 4
 
@@ -392,7 +395,7 @@ def test_complete_data_set_is_found_without_a_word(root, capsys):
 
 def test_one_class_only_is_an_error_that_names_it(root):
     add_classes(root, ("cat",))
-    with pytest.raises(UserError, match=r"one class only, 'cat', .* at least two"):
+    with pytest.raises(UserError, match=r"only one class, 'cat', .* at least two"):
         find(root)
 
 
@@ -411,7 +414,7 @@ def test_no_images_is_an_error_that_tells_what_is_there(root):
 
 
 def test_empty_folder_is_an_error_that_tells_what_was_expected(root):
-    with pytest.raises(UserError, match=r"No images in '.*'\. Expected <class>/\*\.jpg or train/"):
+    with pytest.raises(UserError, match=r"No images in '.*'\. Expected <class>/\*\.jpg, or train/"):
         find(root)
 
 
@@ -437,7 +440,7 @@ def test_class_that_training_lacks_is_an_error_that_names_it(root, folder, split
     for part in ("train", "val", "test"):
         add_classes(root / part)
     add(root / folder / "wolf" / "a.png")
-    with pytest.raises(UserError, match=f"The {split} images have 1 class .* lacks: wolf"):
+    with pytest.raises(UserError, match=f"The {split} split has 1 class .* lacks: wolf"):
         find(root)
 
 
@@ -445,7 +448,7 @@ def test_empty_class_folder_that_training_lacks_is_no_error(root):
     add_classes(root / "train")
     add_classes(root / "val")
     (root / "val" / "wolf").mkdir()
-    assert list(find(root).splits["validation"].files) == ["cat", "dog"]
+    assert list(files(find(root).splits["validation"])) == ["cat", "dog"]
 
 
 @pytest.mark.parametrize(("folder", "split"), [("val", "validation"), ("test", "test")])
@@ -454,8 +457,8 @@ def test_class_that_another_split_lacks_is_a_warning_that_names_it(root, capsys,
         add_classes(root / part, ("ant", "bee", "cat"))
     shutil.rmtree(root / folder / "bee")
     listing = find(root).splits[split]
-    assert list(listing.files) == ["ant", "bee", "cat"]
-    assert listing.files["bee"] == []
+    assert list(files(listing)) == ["ant", "bee", "cat"]
+    assert files(listing)["bee"] == []
     assert f"warning: no {split} images of class bee" in capsys.readouterr().err
 
 
@@ -474,7 +477,7 @@ def test_validation_folder_without_images_is_an_error(root):
 
 
 def test_file_that_is_gone_still_has_a_side(root):
-    listing = folders.Listing(str(root), {"cat": ["gone.png"]})
+    listing = ImageList(str(root), ["gone.png"], np.zeros(1, int), ("cat",))
     split = split_by_content(listing, 0.5)
     assert sum(map(len, split.values())) == 1
 
@@ -488,7 +491,7 @@ def test_image_paths_takes_files_folders_and_patterns_in_their_order(root, monke
     add(Path("z.png"))
     add(Path("a.png"))
     Path("pets", "cat", "notes.txt").touch()
-    found, missing = image_paths(["z.png", "pets", "*.png"])
+    found, missing = expand(["z.png", "pets", "*.png"])
     inside = [
         os.path.join("pets", *parts)
         for parts in itertools.product(("cat", "dog"), ("0.png", "1.png"))
@@ -500,33 +503,33 @@ def test_image_paths_takes_files_folders_and_patterns_in_their_order(root, monke
 def test_image_paths_knows_double_stars(root):
     add(root / "a" / "b" / "deep.png")
     add(root / "top.png")
-    found, missing = image_paths([str(root / "**" / "*.png")])
+    found, missing = expand([str(root / "**" / "*.png")])
     assert found == [str(root / "a" / "b" / "deep.png"), str(root / "top.png")]
     assert missing == []
 
 
-def test_image_paths_takes_a_named_file_whatever_its_ending(root):
+def test_image_paths_takes_a_named_file_whatever_its_extension(root):
     odd = root / "picture.dat"
     odd.touch()
-    assert image_paths([str(odd)]) == ([str(odd)], [])
+    assert expand([str(odd)]) == ([str(odd)], [])
 
 
 def test_image_paths_takes_a_name_with_pattern_letters_literally(root):
     path = add(root / "a[1].png")
     add(root / "a1.png")
-    assert image_paths([str(path)]) == ([str(path)], [])
+    assert expand([str(path)]) == ([str(path)], [])
 
 
 def test_image_paths_tells_what_was_not_found(root):
     (root / "empty").mkdir()
     image = str(add(root / "a.png"))
     lost = [str(root / name) for name in ("empty", "gone.png", "*.jpg")]
-    assert image_paths([lost[0], image, *lost[1:]]) == ([image], lost)
+    assert expand([lost[0], image, *lost[1:]]) == ([image], lost)
 
 
 def test_image_paths_names_each_image_once(root):
     image = str(add(root / "a.png"))
-    assert image_paths([image, str(root), str(root / "*")]) == ([image], [])
+    assert expand([image, str(root), str(root / "*")]) == ([image], [])
 
 
 # The set that ships
@@ -534,33 +537,37 @@ def test_image_paths_names_each_image_once(root):
 
 @pytest.fixture
 def archive(root):
-    """A pets.zip with pets/train and pets/val."""
-    add_classes(root / "source" / "pets" / "train")
-    add_classes(root / "source" / "pets" / "val")
+    """An animals.zip with animals/train and animals/val."""
+    add_classes(root / "source" / "animals" / "train")
+    add_classes(root / "source" / "animals" / "val")
     (root / "data").mkdir()
-    path = root / "data" / "pets.zip"
+    path = root / "data" / "animals.zip"
     with zipfile.ZipFile(path, "w") as members:
         for file in sorted((root / "source").rglob("*.png")):
             members.write(file, file.relative_to(root / "source"))
     return path
 
 
-def test_unpacked_says_so_and_unpacks_once(archive, capsys):
-    folder = unpacked(archive)
-    assert folder == archive.parent / "pets"
+def test_a_shipped_set_says_so_and_is_unpacked_once(archive, capsys):
+    folder = unpacked(archive, archive.parent)
+    assert folder == archive.parent / "animals"
     assert len(list(folder.rglob("*.png"))) == 8
-    assert "Unpacking pets.zip to" in capsys.readouterr().err
+    assert "Unpacking animals.zip to" in capsys.readouterr().err
     (folder / "train" / "cat" / "0.png").unlink()
-    assert unpacked(archive) == folder
+    assert unpacked(archive, archive.parent) == folder
     assert len(list(folder.rglob("*.png"))) == 7
     assert capsys.readouterr().err == ""
-    assert sorted(path.name for path in archive.parent.iterdir()) == ["pets", "pets.zip"]
+    assert sorted(path.name for path in archive.parent.iterdir()) == ["animals", "animals.zip"]
 
 
-def test_no_folder_named_is_the_set_that_ships(archive, monkeypatch):
-    monkeypatch.setattr(folders, "SHIPPED", archive)
+@pytest.mark.parametrize(
+    ("where", "expected"), [("CHECKOUT", "root/data/animals"), ("INSTALLED", "data/animals")]
+)
+def test_no_folder_named_is_the_set_that_ships(archive, monkeypatch, tmp_path, where, expected):
+    monkeypatch.setattr(shipped, "CHECKOUT", tmp_path / "nowhere")
+    monkeypatch.setattr(shipped, where, archive.parent)
     dataset = find(None)
-    assert dataset.root == archive.parent / "pets"
+    assert dataset.root.resolve() == tmp_path / expected
     assert {split: len(listing) for split, listing in dataset.splits.items()} == {
         "training": 4,
         "validation": 4,
@@ -568,7 +575,7 @@ def test_no_folder_named_is_the_set_that_ships(archive, monkeypatch):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("No space left on device")])
-def test_unpacked_leaves_nothing_half_done(archive, monkeypatch, error):
+def test_unpacking_leaves_nothing_half_done(archive, monkeypatch, error):
     def interrupted(members, path):
         members.extract(members.namelist()[0], path)
         raise error
@@ -576,22 +583,22 @@ def test_unpacked_leaves_nothing_half_done(archive, monkeypatch, error):
     with monkeypatch.context() as patched:
         patched.setattr(zipfile.ZipFile, "extractall", interrupted)
         with pytest.raises(error if isinstance(error, type) else type(error)):
-            unpacked(archive)
+            unpacked(archive, archive.parent)
     assert list(archive.parent.iterdir()) == [archive]
-    assert len(list(unpacked(archive).rglob("*.png"))) == 8
+    assert len(list(unpacked(archive, archive.parent).rglob("*.png"))) == 8
 
 
-def test_unpacked_by_two_at_once_is_unpacked_once(archive, monkeypatch):
+def test_two_runs_that_unpack_at_once_unpack_once(archive, monkeypatch):
     plain = zipfile.ZipFile.extractall
 
     def meanwhile_another(members, path):
         plain(members, path)
         monkeypatch.setattr(zipfile.ZipFile, "extractall", plain)
-        unpacked(archive)
+        unpacked(archive, archive.parent)
 
     monkeypatch.setattr(zipfile.ZipFile, "extractall", meanwhile_another)
-    assert len(list(unpacked(archive).rglob("*.png"))) == 8
-    assert sorted(path.name for path in archive.parent.iterdir()) == ["pets", "pets.zip"]
+    assert len(list(unpacked(archive, archive.parent).rglob("*.png"))) == 8
+    assert sorted(path.name for path in archive.parent.iterdir()) == ["animals", "animals.zip"]
 
 
 def test_split_folders_may_be_capitalized(tmp_path):

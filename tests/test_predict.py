@@ -13,7 +13,7 @@ from PIL import Image
 
 import foldernet
 import predict
-from foldernet.data.reader import read_image
+from foldernet.images.reader import read_image
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_an_unreadable_image_does_not_stop_the_others(at_run, stripes_folder, tm
     assert rows[0]["error"]
     assert rows[1]["class_1"] == "down"
     assert f"error: {bad}: " in output.err
-    assert "no picture" in output.err
+    assert "no image" in output.err
 
 
 def test_results_go_to_files(at_run, stripes_folder, tmp_path, capsys):
@@ -97,9 +97,9 @@ def test_a_name_of_control_characters_leaves_the_terminal_alone(at_run, tmp_path
     ("arguments", "told"),
     [
         (["--run", "other"], "There is no run 'other' in 'models'"),
-        ([], "Train one: python train.py"),
+        ([], "Run train.py first"),
         (["--top", "0"], "must be at least 1"),
-        (["--topp", "2"], "did you mean --top?"),
+        (["--topp", "2"], "did you mean '--top'?"),
     ],
 )
 def test_a_mistake_gets_one_sentence(arguments, told, stripes_folder, capsys):
@@ -107,9 +107,9 @@ def test_a_mistake_gets_one_sentence(arguments, told, stripes_folder, capsys):
     assert told in capsys.readouterr().err
 
 
-def test_no_picture_named_is_told(capsys):
+def test_no_image_named_is_an_error(capsys):
     assert predict.main([]) == 1
-    assert "PATH" in capsys.readouterr().err
+    assert "No image is named" in capsys.readouterr().err
 
 
 def test_the_newest_run_is_taken_and_said(trained, stripes_folder, tmp_path, capsys):
@@ -124,4 +124,4 @@ def test_a_model_that_is_not_ours_is_refused(tmp_path, stripes_folder, capsys):
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / "plain.keras")
     image = str(stripes_folder / "val/down/000.png")
     assert predict.main([image, "--run", "plain.keras"]) == 1
-    assert "no model that train.py saved" in capsys.readouterr().err
+    assert "was not saved by train.py" in capsys.readouterr().err

@@ -10,15 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foldernet.data.reader import PILLOW_FILTERS, ImageError, image_size, read_image
+from foldernet.images.reader import PILLOW_FILTERS, ImageError, image_size, read_image
 
-LOSSLESS = {
-    "PNG": {},
-    "BMP": {},
-    "PPM": {},
-    "TIFF": {},
-    "WEBP": {"lossless": True},
-}
+LOSSLESS = {"PNG": {}, "BMP": {}, "PPM": {}, "TIFF": {}, "WEBP": {"lossless": True}}
 # EXIF orientation -> what makes the stored (height, width, channels) pixels upright, as the
 # standard words it: "the 0th row is the visual right side, the 0th column the visual top" and so on
 UPRIGHT = {

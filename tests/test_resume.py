@@ -16,8 +16,9 @@ import pytest
 from conftest import ROOT
 
 import train
-from foldernet.training import runs, states
-from foldernet.training.keeper import StateKeeper
+from foldernet.resume import state as states
+from foldernet.resume.checkpoint import Checkpoint
+from foldernet.training import model_file
 
 # 120 images in batches of 4 are 30 steps an epoch, in calls of 8, 8, 8 and 6.
 OPTIONS = ["--epochs", "3", "--image-size", "16", "--batch-size", "4"]
@@ -48,10 +49,10 @@ def interrupt(monkeypatch, *moments):
                 os.kill(os.getpid(), signal.SIGTERM)
             hook(keeper, batch, logs)
 
-        monkeypatch.setattr(StateKeeper, hook.__name__, stopping)
+        monkeypatch.setattr(Checkpoint, hook.__name__, stopping)
 
-    before(StateKeeper.on_train_batch_begin, lambda keeper, batch: keeper.first + batch)
-    before(StateKeeper.on_test_batch_begin, lambda keeper, batch: 30)
+    before(Checkpoint.on_train_batch_begin, lambda keeper, batch: keeper.first + batch)
+    before(Checkpoint.on_test_batch_begin, lambda keeper, batch: 30)
 
 
 def history(models: Path) -> list[dict]:
@@ -165,7 +166,7 @@ def test_what_would_change_a_run_is_named_and_nothing_is_touched(halted, capsys)
     shutil.rmtree("set/train/more")
     with filelock.FileLock(halted / ".lock"):
         before[halted / ".lock"] = b""
-        assert "is being trained by another process" in refused()
+        assert "Another process is training the run 'halted'" in refused()
 
 
 def test_what_does_not_matter_may_change(halted, uninterrupted, tmp_path):
@@ -184,7 +185,7 @@ def test_a_damaged_state_is_named_and_the_one_before_is_used(
     (halted / states.NEWEST).write_bytes(whole[: len(whole) // 2])
     (halted / ".123-state.npz").write_bytes(whole[:1000])  # as a killed run leaves it
     assert train.main(["--resume"]) == 0
-    assert "state.npz' is damaged; the state before it is used" in capsys.readouterr().err
+    assert "state.npz' is damaged; the checkpoint before it is used" in capsys.readouterr().err
     assert not (halted / ".123-state.npz").exists()
     assert_same_run(uninterrupted, tmp_path, "whole", "halted")
 
@@ -194,7 +195,7 @@ def test_only_damaged_states_say_why_the_run_cannot_go_on(halted, capsys):
         (halted / name).write_bytes(b"not a state")
     assert train.main(["--resume"]) == 1
     told = capsys.readouterr().err
-    assert "is damaged, and there is no other state to go on from" in told
+    assert "is damaged, and there is no other checkpoint to resume from" in told
     assert "Traceback" not in told
 
 
@@ -220,7 +221,7 @@ def test_a_finished_run_goes_on_if_more_epochs_are_asked_for(stripes_folder, mon
     assert train.main(["--resume"]) == 1
     assert "no unfinished run" in capsys.readouterr().err
     assert train.main(["--resume", "--name", "more"]) == 1
-    assert "is finished, after 1 epochs" in capsys.readouterr().err
+    assert "is finished, after 1 epoch." in capsys.readouterr().err
     best = Path("models/more/best.keras").read_bytes()
     interrupt(monkeypatch, (2, 0))
     assert train.main(["--resume", "--name", "more", "--epochs", "3"]) == 143
@@ -293,27 +294,26 @@ def test_blur_mode_resumes_to_the_same_filter(tmp_path, monkeypatch):
     )
 
 
-def test_images_that_give_no_number_are_told_from_a_rate_that_diverges(
+def test_a_training_that_diverges_says_so_and_keeps_the_last_good_checkpoint(
     stripes_folder, monkeypatch, capsys
 ):
-    from foldernet.data.generator import DirectoryIterator
+    from foldernet.batches.iterators import DirectoryIterator
 
-    whole = DirectoryIterator.batch
+    batch_of = DirectoryIterator.batch
 
-    def with_a_bad_image(self, epoch, index):
-        images, labels = whole(self, epoch, index)
+    def with_an_infinite_image(self, epoch, index):
+        images, labels = batch_of(self, epoch, index)
         images = images.astype("float32")
-        if epoch == 1:
-            images[[file.endswith("down/007.png") for file in self.files(epoch, index)]] = np.inf
+        images[:1] = np.inf if epoch == 1 else images[:1]
         return images, labels
 
-    monkeypatch.setattr(DirectoryIterator, "batch", with_a_bad_image)
-    assert train.main([str(stripes_folder), *OPTIONS, "--name", "bad"]) == 1
+    monkeypatch.setattr(DirectoryIterator, "batch", with_an_infinite_image)
+    often = ["--state-minutes", "0", "--name", "bad"]
+    assert train.main([str(stripes_folder), *OPTIONS, *often]) == 1
     told = capsys.readouterr().err
-    assert "no number in epoch 2" in told
-    assert "train/down/007.png. Take these images out" in told
+    assert "became NaN or infinite in epoch 2: training diverged. Lower --learning-rate" in told
     assert "Traceback" not in told
-    state = states._load(Path("models/bad") / states.NEWEST)
+    state = states.read(Path("models/bad"))
     assert all(np.isfinite(array).all() for array in state.arrays.values())
 
 
@@ -351,9 +351,9 @@ def test_signals_save_and_say_how_to_go_on_and_a_second_one_leaves_at_once(
             process.send_signal(number)
             _, told = process.communicate(timeout=60)
         assert process.returncode == status
-        assert f"Stopped by {number.name}. Go on: python train.py --resume --name {status}" in told
+        assert f"Stopped by {number.name}. Resume: python train.py --resume --name {status}" in told
         assert "Traceback" not in told
-        assert states.newest_whole(tmp_path / f"models/{status}").epoch >= 0
+        assert states.read(tmp_path / f"models/{status}").epoch >= 0
 
     with command(stripes_folder, *LONG, "--name", "twice", cwd=tmp_path) as process:
         wait_for(process, "val_accuracy")
@@ -372,7 +372,7 @@ def test_kills_lose_nothing(stripes_folder, uninterrupted, tmp_path):
             time.sleep(random.uniform(0.5, 3))
             process.kill()
         if (tmp_path / "models/killed/best.keras").exists():
-            runs.read_metadata(tmp_path / "models/killed/best.keras")
+            model_file.read_metadata(tmp_path / "models/killed/best.keras")
         arguments = ["--resume", "--name", "killed"]
     os.chdir(tmp_path)
     if not Path("models/killed/metrics.json").exists():
@@ -383,7 +383,7 @@ def test_kills_lose_nothing(stripes_folder, uninterrupted, tmp_path):
 WRITER = """
 import itertools, pathlib, sys
 import numpy as np
-from foldernet.training.states import State, write
+from foldernet.resume.state import State, write
 for number in itertools.count():
     arrays = {"model.0": np.full(2_000_000, number, "float32")}
     write(pathlib.Path(sys.argv[1]), State(number, 0, arrays, {}, [], {}, 0))
@@ -401,7 +401,7 @@ def test_a_state_outlives_kills_while_it_is_written(tmp_path):
             time.sleep(random.uniform(0, 0.2))
             process.kill()
             written = [0, *map(int, process.stdout.read().split())]
-        state = states.newest_whole(tmp_path)
+        state = states.read(tmp_path)
         assert state.epoch >= written[-1], "the last state that was said to be written is there"
         assert (state.arrays["model.0"] == state.epoch).all()
 
@@ -420,7 +420,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_it_goes_on_afterwards(
         _, told = process.communicate(timeout=120)
     assert process.returncode == 1, told
     assert "Traceback" not in told
-    assert "go on: python train.py --resume --name full" in told
+    assert "resume: python train.py --resume --name full" in told
     assert train.main(["--resume"]) == 0
     assert_same_run(uninterrupted, tmp_path, "whole", "full")
 
@@ -433,10 +433,10 @@ def test_a_best_model_that_cannot_be_written_ends_the_run_with_a_sentence(
         def full(model, path, metadata):
             raise OSError(28, "No space left on device", str(path))
 
-        patched.setattr(runs, "save_model", full)
+        patched.setattr(model_file, "save_model", full)
         assert train.main([str(stripes_folder), *OPTIONS, "--name", "full"]) == 1
     told = capsys.readouterr().err
     assert "No space left on device" in told
-    assert "go on: python train.py --resume --name full" in told
+    assert "resume: python train.py --resume --name full" in told
     assert train.main(["--resume"]) == 0
     assert_same_run(uninterrupted, tmp_path, "whole", "full")

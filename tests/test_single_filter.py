@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from scipy.signal import convolve2d
 
-from foldernet.models.single_filter import ZeroPaddedConvolution, single_filter
+from foldernet.blur.single_filter import ZeroPaddedConvolution, single_filter
 
 
 def convolve(images, kernel):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import train
-from foldernet.models.simpleconv3 import simpleconv3
+from foldernet.networks.simpleconv3 import simpleconv3
 from foldernet.terminal import UserError
-from foldernet.training import weights
+from foldernet.transfer import weights
 
 
 def nested(head: int = 3, inner_name: str = "inner") -> keras.Model:

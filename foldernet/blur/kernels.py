@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.fft import irfft2, next_fast_len, rfft2
 
-from foldernet.data.reader import ImageError, read_image
+from foldernet.images.reader import ImageError, read_image
 from foldernet.terminal import UserError
 
 # Sub-pixels a side per pixel when a sharp edge is averaged over the pixels it crosses.

@@ -28,7 +28,7 @@ class WhitenedResidual(keras.losses.Loss):
 
     Images have a hundred million times less power at high than at low frequencies, and the mean
     squared error learns each frequency of the filter at the speed of its power. Divided by the
-    spectrum, all frequencies are learnt at nearly one speed. What is learnt doesn't change: the
+    spectrum, all frequencies are learned at nearly one speed. What is learned doesn't change: the
     minimum per frequency stays where it was.
 
     `y_true`, `y_pred`: (n, height, width, channels) float; the loss is one number per image.
@@ -115,7 +115,7 @@ def hidden_edge(own, shifted, kernel_size):
 
     Shifted within a zero-padded filter, an image brings its frame's edge into the picture. In
     smooth images it outshines everything else at high frequencies, and weights far from the
-    filter's centre, which shift most, are learnt thousands of times faster than those near it. But
+    filter's centre, which shift most, are learned thousands of times faster than those near it. But
     where the images themselves have no power at all, only the edge tells of the kernel, and stays.
 
     Args:

@@ -139,7 +139,7 @@ def batch_curvature(images, batch_size, kernel_size, whitening, margin=0):
 
     An image that is strong where most are weak, by fine wood grain in a corner, say, can be dozens
     of times as steep as the mean of all, and a small batch that it is in nearly so. What all pairs
-    agree on is learnt at a step of one over this number, whatever the batches draw.
+    agree on is learned at a step of one over this number, whatever the batches draw.
 
     Args:
         images: float (n, height, width); all that can be had, for the sake of rare steep ones.
@@ -189,7 +189,7 @@ def identifiable_band(power, noise_variance, pixels, kernel, tolerance=0.01):
         power: float (height, width // 2 + 1): power spectrum of the sharp images, of even width.
         noise_variance: as for `standard_error`.
         pixels: as for `standard_error`.
-        kernel: float (size, size), the learnt filter. Its norm is, by Parseval, the root mean
+        kernel: float (size, size), the learned filter. Its norm is, by Parseval, the root mean
             square of its OTF, which the standard error is measured against.
         tolerance: largest standard error that counts as determined, as a share of that. Inside
             the band an efficient estimate has at most this relative error.

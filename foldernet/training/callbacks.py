@@ -1,17 +1,16 @@
 """Callbacks of a run: what the terminal shows, what is saved, and what ends it."""
 
+import csv
 import math
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import keras
 
-from foldernet import terminal
-from foldernet.config import Config
+from foldernet import files, terminal
 from foldernet.terminal import UserError
-from foldernet.training import runs
+from foldernet.training import model_file
 
 NOT_SCORES = ("learning_rate", "seconds", "images_per_second", "waiting")
 MUCH_WAITING = 0.1  # of an epoch's time; beyond it, the user is told what to change
@@ -20,10 +19,10 @@ MUCH_WAITING = 0.1  # of an epoch's time; beyond it, the user is told what to ch
 class Pace(keras.callbacks.Callback):
     """Adds to each epoch's logs how fast it was, and how long the network waited for images.
 
-    It comes first among the callbacks, so that CSVLogger and TensorBoard find the numbers:
-    `seconds` since training began, `images_per_second`, and `waiting`, the share of the training
-    time in which the network had nothing to do. That is measured where it can be seen: when a call
-    of several steps has ended and the next one's first batch isn't ready. It stands for the others.
+    It comes before what writes the logs, which then has `seconds` since training began,
+    `images_per_second`, and `waiting`, the share of the training time in which the network had
+    nothing to do. That is measured where it can be seen: when a call of several steps has ended and
+    the first batch of the next isn't ready. It stands for the others.
 
     Args:
         batches: the training iterator.
@@ -78,7 +77,7 @@ class Curves(keras.callbacks.TensorBoard):
             writer.flush()
 
 
-class EpochLines(keras.callbacks.Callback):
+class ProgressLog(keras.callbacks.Callback):
     """Keras's progress bar while an epoch runs, and one line once it is over.
 
     Into a file, only the lines.
@@ -117,8 +116,8 @@ class EpochLines(keras.callbacks.Callback):
         )
         if logs["waiting"] > MUCH_WAITING and not self.advised:
             terminal.status(
-                "The network waits for its images: leave out --cache off, try --workers 2, or take"
-                " a smaller --image-size."
+                "The network waits for its images: don't use --cache off, try --workers 2, or"
+                " choose a smaller --image-size."
             )
             self.advised = True
 
@@ -131,7 +130,7 @@ class BestModel(keras.callbacks.ModelCheckpoint):
     Args:
         path: of the .keras file.
         monitors: names in the logs; a leading "-" means that lower is better.
-        metadata: as for `runs.save_model`.
+        metadata: as for `model_file.save_model`.
 
     Attributes:
         best_score: its scores, the higher the better; None before the first epoch.
@@ -151,25 +150,24 @@ class BestModel(keras.callbacks.ModelCheckpoint):
             return
         if self.best_score is None or score > self.best_score:
             self.best_score, self.best_epoch = score, epoch
-            runs.save_model(self.model, self.path, self.metadata)
+            model_file.save_model(self.model, self.path, self.metadata)
 
     def load(self) -> keras.Model:
         """The best model, as it was saved.
 
         Raises:
-            UserError: no epoch gave a number, or the file has been damaged.
+            UserError: no epoch gave a number, or the file is damaged.
         """
         if self.best_epoch is None:
             raise UserError(
-                "The validation loss was infinite or no number in every epoch. Lower"
-                " --learning-rate."
+                "The validation loss was NaN or infinite in every epoch. Lower --learning-rate."
             )
         try:
-            return keras.saving.load_model(self.path, compile=False)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            return model_file.load_model(self.path)
+        except UserError as error:
             raise UserError(
-                f"'{self.path}', the best model, is damaged or gone ({error}). What the last epoch"
-                f" left is in '{self.path.with_name('last.keras')}'."
+                f"The best model can't be opened. {error} What the last epoch left is in"
+                f" '{self.path.with_name('last.keras')}'."
             ) from error
 
 
@@ -178,7 +176,7 @@ class LastModel(keras.callbacks.Callback):
 
     Args:
         path: of the .keras file.
-        metadata: as for `runs.save_model`.
+        metadata: as for `model_file.save_model`.
     """
 
     def __init__(self, path: Path, metadata: dict):
@@ -186,11 +184,34 @@ class LastModel(keras.callbacks.Callback):
         self.path, self.metadata = path, metadata
 
     def on_train_end(self, logs=None):
-        runs.save_model(self.model, self.path, self.metadata)
+        model_file.save_model(self.model, self.path, self.metadata)
 
 
-def early_stopping(config: Config) -> list[keras.callbacks.Callback]:
-    """EarlyStopping, if the config asks for it."""
-    if not config.early_stopping:
-        return []
-    return [keras.callbacks.EarlyStopping("val_loss", patience=config.early_stopping)]
+class HistoryFile(keras.callbacks.Callback):
+    """Writes history.csv, a line for each epoch. It comes last, when the logs are complete.
+
+    Args:
+        path: of the file, which is written whole.
+        history: the logs of the epochs before this session; those of each new one are added.
+    """
+
+    def __init__(self, path: Path, history: list[dict[str, float]]):
+        super().__init__()
+        self.path, self.history = path, history
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.history.append(logs)
+
+        def save(temporary: Path) -> None:
+            with open(temporary, "w", newline="") as file:
+                writer = csv.DictWriter(file, ["epoch", *sorted(logs)])
+                writer.writeheader()
+                for number, row in enumerate(self.history):
+                    writer.writerow({"epoch": number, **row})
+
+        files.write_whole(self.path, save)
+
+
+def early_stopping(patience: int) -> list[keras.callbacks.Callback]:
+    """EarlyStopping after `patience` epochs without a better validation loss; none with 0."""
+    return [keras.callbacks.EarlyStopping("val_loss", patience=patience)] if patience else []

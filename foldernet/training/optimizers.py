@@ -1,9 +1,9 @@
-"""Optimizers and learning-rate schedules, by the names in the config: stock Keras, all of them."""
+"""Optimizers and learning-rate schedules, by the names in the options: stock Keras, all of them."""
 
 import keras
 import numpy as np
 
-from foldernet.config import Config
+from foldernet.options import TrainOptions
 
 OPTIMIZERS = {
     "adamw": lambda rate, decay: keras.optimizers.AdamW(rate, weight_decay=decay),
@@ -14,21 +14,21 @@ OPTIMIZERS = {
 
 
 def optimizer(
-    config: Config, steps_per_epoch: int
+    options: TrainOptions, steps_per_epoch: int
 ) -> tuple[keras.optimizers.Optimizer, list[keras.callbacks.Callback]]:
     """The optimizer, and the callbacks that change its learning rate.
 
     Args:
-        config: names the optimizer and the schedule.
+        options: name the optimizer and the schedule.
         steps_per_epoch: batches in an epoch.
 
     Returns:
         An optimizer; and a callback that sets its rate, unless that is constant.
     """
-    chosen = OPTIMIZERS[config.optimizer](config.learning_rate, config.weight_decay)
-    if config.weight_decay:  # a bias or a batch norm's scale has no reason to be small
+    chosen = OPTIMIZERS[options.optimizer](options.learning_rate, options.weight_decay)
+    if options.weight_decay:  # a bias or a batch norm's scale has no reason to be small
         chosen.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return chosen, _schedule(config, chosen, steps_per_epoch)
+    return chosen, _schedule(options, chosen, steps_per_epoch)
 
 
 def build(model: keras.Model) -> None:
@@ -52,9 +52,11 @@ def execution() -> dict:
     return {"steps_per_execution": 8, "jit_compile": "auto" if graphics else False}
 
 
-def _schedule(config: Config, optimizer, steps_per_epoch: int) -> list[keras.callbacks.Callback]:
-    rate, steps = config.learning_rate, steps_per_epoch * config.epochs
-    if config.schedule == "cosine":
+def _schedule(
+    options: TrainOptions, optimizer, steps_per_epoch: int
+) -> list[keras.callbacks.Callback]:
+    rate, steps = options.learning_rate, steps_per_epoch * options.epochs
+    if options.schedule == "cosine":
         warm_up = max(1, steps // 12)
         cosine = keras.optimizers.schedules.CosineDecay(
             rate / warm_up, max(1, steps - warm_up), warmup_target=rate, warmup_steps=warm_up
@@ -65,8 +67,8 @@ def _schedule(config: Config, optimizer, steps_per_epoch: int) -> list[keras.cal
             optimizer.learning_rate = cosine(int(optimizer.iterations))
 
         return [keras.callbacks.LambdaCallback(on_epoch_begin=follow, on_train_batch_end=follow)]
-    if config.schedule == "step":
-        halves = (config.epochs / 2, config.epochs * 3 / 4)
+    if options.schedule == "step":
+        halves = (options.epochs / 2, options.epochs * 3 / 4)
 
         def stepwise(epoch, _):
             return rate * 0.1 ** sum(epoch >= start for start in halves)

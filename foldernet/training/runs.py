@@ -1,34 +1,35 @@
-"""A run's folders and files: one name in models/ and logs/, and every file written whole."""
+"""A run's folders: one name in models/ and logs/, and nothing in them ever overwritten."""
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
-import os
-import platform
-import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import filelock
 
-from foldernet import files, terminal
-from foldernet.config import Config
-from foldernet.data.folders import Dataset
+from foldernet import terminal
 from foldernet.terminal import UserError
-from foldernet.training import model_files
+from foldernet.training import model_file
 
 MODELS, LOGS = Path("models"), Path("logs")
 LOCK = ".lock"  # held in a run's folder by the process that trains it
-PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "pillow", "scipy")
+BEST, LAST, METRICS = "best.keras", "last.keras", "metrics.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Where a run's results go: `models/<name>` and `logs/<name>`."""
+    """What a training leaves.
+
+    Attributes:
+        name: of the run.
+        models: its folder in models/, with the trained models.
+        logs: its folder in logs/, with curves and figures.
+        metrics: the best model's scores, as in metrics.json; empty while it trains.
+    """
 
     name: str
 
@@ -40,12 +41,17 @@ class Run:
     def logs(self) -> Path:
         return LOGS / self.name
 
+    @property
+    def metrics(self) -> dict[str, Any]:
+        path = self.models / METRICS
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
 
 def check_writable() -> None:
-    """Raise UserError unless runs can be written to models/ and logs/ of the working folder."""
+    """Raise UserError unless models/ and logs/ of the working folder can be written to."""
     for folder in (MODELS, LOGS):
         try:
-            with tempfile.TemporaryFile(dir=there(folder)):
+            with tempfile.TemporaryFile(dir=existing(folder)):
                 pass
         except OSError as error:
             raise UserError(
@@ -54,31 +60,29 @@ def check_writable() -> None:
             ) from error
 
 
-def there(folder: Path) -> Path:
-    """`folder`, or where it will be made once there is a run to put into it."""
+def existing(folder: Path) -> Path:
+    """`folder`, or where it will be made."""
     return folder if folder.exists() else folder.parent
 
 
 @contextlib.contextmanager
-def opened(config: Config) -> Iterator[Run]:
-    """The folders of a new run, or of the one to resume, with nobody else writing to them.
+def locked(run: Run) -> Iterator[None]:
+    """Keep other processes from training the run.
 
     Raises:
-        UserError: the name is taken, or is none; or the run is being trained already.
+        UserError: one does already.
     """
-    run = Run(config.name) if config.resume else _created(config)
     lock = filelock.FileLock(run.models / LOCK)
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout:
         raise UserError(
-            f"The run '{run.name}' is being trained by another process. Wait for it, or start a new"
-            " one."
+            f"Another process is training the run '{run.name}'. Wait for it, or start a new run."
         ) from None
     try:
         for left_over in run.models.glob(".*-*"):  # by `write_whole`, when it was killed
             left_over.unlink()
-        yield run
+        yield
     finally:
         lock.release()  # the file stays: two processes could hold two files of one name
 
@@ -89,8 +93,17 @@ def check_name(name: str) -> None:
         raise UserError(f"--name '{name}' can't name a folder. Use letters, digits, - and _.")
 
 
-def _created(config: Config) -> Run:
-    name = config.name or f"{config.mode}-{config.model}-{datetime.now():%Y%m%d-%H%M%S}"
+def created(given_name: str | None, default_name: str) -> Run:
+    """Make the folders of a new run.
+
+    Args:
+        given_name: by the user, or None.
+        default_name: of a run without one; the time is added.
+
+    Raises:
+        UserError: the name is taken, or can't name a folder.
+    """
+    name = given_name or f"{default_name}-{datetime.now():%Y%m%d-%H%M%S}"
     check_name(name)
     for suffix in ("", *(f"-{number}" for number in range(2, 100))):
         run = Run(name + suffix)
@@ -99,118 +112,43 @@ def _created(config: Config) -> Run:
             run.logs.mkdir(parents=True)
             return run
         except FileExistsError:
-            if config.name:
+            if given_name:
                 raise UserError(
-                    f"There is a run '{name}' in '{MODELS}' or '{LOGS}' already. Give another"
-                    " --name, or none; an unfinished one goes on with --resume."
+                    f"There is a run '{name}' in '{MODELS}' or '{LOGS}' already. Choose another"
+                    " --name, or none; an unfinished run continues with --resume."
                 ) from None
         except OSError as error:
             raise UserError(
-                f"'{run.models}' and '{run.logs}' can't be made ({error.strerror}). Give another"
+                f"'{run.models}' and '{run.logs}' can't be made ({error.strerror}). Choose another"
                 " --name."
             ) from error
-    raise UserError(f"There are a hundred runs named '{name}'. Give another --name.")
+    raise UserError(f"There are a hundred runs named '{name}'. Choose another --name.")
 
 
-def save_model(model, path: Path, metadata: dict) -> None:
-    """Save a functional `keras.Model` whole, with `metadata` as a member of its own in the archive.
-
-    Keras ignores the member, so that `keras.saving.load_model` opens the file without our code. The
-    optimizer's state, twice the size of the weights, stays out.
-    """
-    import keras  # who asks for --help, or names a wrong run, needn't wait for it
-
-    def write(temporary: Path) -> None:
-        keras.Model(model.inputs, model.outputs, name=model.name).save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(model_files.METADATA, json.dumps(metadata, ensure_ascii=False))
-
-    files.write_whole(path, write)
-
-
-def find(name: str | None, mode: str) -> Path:
+def find(name: str | Path | None, mode: str) -> Path:
     """The folder of a run, or a .keras file.
 
     Args:
         name: a run's name or folder, or a .keras file; None takes the newest run of `mode`.
 
     Raises:
-        UserError: no such run.
+        UserError: there is no such run.
     """
+    newest_first = sorted(
+        MODELS.glob(f"*/{BEST}"), key=lambda path: path.stat().st_mtime, reverse=True
+    )
     if name is not None:
         for path in (Path(name), MODELS / name):
             if path.exists():
                 return path
-        others = [path.parent.name for path in _newest_first()]
-        known = f" There are {terminal.listed(others, 5)}." if others else ""
-        raise UserError(f"There is no run '{name}' in '{MODELS}', nor a file of that name.{known}")
-    for path in _newest_first():
-        if read_metadata(path).get("mode") == mode:
+        others = terminal.listed((path.parent.name for path in newest_first), 5)
+        raise UserError(
+            f"There is no run '{name}' in '{MODELS}', nor a file of that name."
+            f"{f' There are {others}.' if others else ''}"
+        )
+    for path in newest_first:
+        if model_file.read_metadata(path).get("mode") == mode:
             return path.parent
     raise UserError(
-        f"There is no trained {mode} model in '{MODELS}' yet. Train one: python train.py"
+        f"There is no trained {mode} model in '{MODELS.resolve()}'. Run train.py first."
     )
-
-
-def _newest_first() -> list[Path]:
-    return sorted(MODELS.glob("*/best.keras"), key=lambda path: path.stat().st_mtime, reverse=True)
-
-
-def read_metadata(path: Path) -> dict:
-    """What `save_model` was told of the model at `path`.
-
-    Raises:
-        UserError: no model of ours.
-    """
-    try:
-        metadata = json.loads(model_files.read_member(path, model_files.METADATA))
-    except UserError:
-        raise
-    except FileNotFoundError:
-        raise UserError(f"There is no model '{path}'. Train one: python train.py") from None
-    except Exception as error:  # zipfile and json meet damage with nearly every kind of error
-        raise UserError(
-            f"'{path}' is no model that train.py saved: it doesn't say which classes it knows."
-        ) from error
-    if not isinstance(metadata, dict):
-        raise UserError(f"'{path}' is no model that train.py saved: what it says is no object.")
-    return metadata
-
-
-def describe(config: Config, dataset: Dataset) -> dict:
-    """Everything needed to repeat a run: its config, data, command, and versions."""
-    return {
-        "config": dataclasses.asdict(config),
-        "data": {
-            "folder": str(dataset.root.resolve()),
-            "classes": dataset.classes,
-            "images": {
-                split: {label: len(names) for label, names in listing.files.items()}
-                for split, listing in dataset.splits.items()
-            },
-        },
-        **occasion(),
-        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
-    }
-
-
-def occasion() -> dict:
-    """What may differ when a run is resumed: command, time and versions."""
-    return {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: _version(name) for name in PACKAGES},
-        },
-    }
-
-
-def _version(package: str) -> str | None:
-    """The installed version; TensorFlow's distribution goes by several names."""
-    for name in (package, f"{package}-cpu"):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None

@@ -1,0 +1,161 @@
+"""Augmentation, a row each: its option, how it is drawn, and what it does to an image.
+
+A row is all that an augmentation takes: the option of `train.py` with its help and range, the
+argument of `ImageDataGenerator`, and the effect follow. Rows are drawn in the order of the table,
+on or off, so that turning one on, or adding one at the end, leaves the others as they were.
+"""
+
+import dataclasses
+import numbers
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from foldernet.option_types import Options, Range
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """An augmentation.
+
+    Attributes:
+        name: of the option, and of ImageDataGenerator's argument and attribute.
+        type: of the option.
+        default: of the option.
+        off: the attribute of a generator that doesn't augment so.
+        range: of the option.
+        help: of the option, a noun phrase or imperative.
+        draw: (value, count, (height, width), random) -> name -> (count,), the parameters of `count`
+            images.
+        effects: name of a parameter -> (pixels, parameter) -> pixels, float32 (n, height, width,
+            channels) in 0..255, with the parameter (n, 1, 1, 1). Those without an effect are of the
+            affine matrix, which `foldernet.batches.augmentation.matrices` makes.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    off: Any
+    range: Range
+    help: str
+    draw: Callable[..., dict[str, Any]]
+    effects: dict[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
+
+
+def symmetric(parameter: str) -> Callable:
+    """Draws uniformly between minus and plus the option's value."""
+    return lambda value, count, shape, random: {parameter: random.uniform(-1, 1, count) * value}
+
+
+def between(parameter: str) -> Callable:
+    """Draws uniformly between the two numbers of the option."""
+
+    def draw(value, count, shape, random):
+        low, high = value or (1, 1)
+        return {parameter: low + random.random(count) * (high - low)}
+
+    return draw
+
+
+def coin(parameter: str) -> Callable:
+    """Draws True half of the time, if the option is on."""
+    return lambda value, count, shape, random: {
+        parameter: (random.random(count) < 0.5) & bool(value)
+    }
+
+
+def shift(parameter: str, axis: int) -> Callable:
+    """Draws pixels: of a share (below 1) of the side, up to so many pixels, or one of a list."""
+
+    def draw(value, count, shape, random):
+        many = not isinstance(value, numbers.Number)
+        if many or isinstance(value, numbers.Integral):
+            drawn = random.choice(value if many or value else 1, count) * random.choice(
+                [-1, 1], count
+            )
+        else:
+            drawn = random.uniform(-1, 1, count) * value
+        largest = max(value) if many else value
+        return {parameter: drawn * shape[axis] if largest < 1 else drawn}
+
+    return draw
+
+
+def zoom(value, count, shape, random):
+    """Draws a factor for each axis."""
+    zx, zy = random.uniform(*value, (2, count))
+    return {"zx": zx, "zy": zy}
+
+
+def shift_channels(pixels, amount):
+    """Adds grey levels, within the range that the image has."""
+    axes = (1, 2, 3)
+    low, high = pixels.min(axes, keepdims=True), pixels.max(axes, keepdims=True)
+    return (pixels + amount).clip(low, high)
+
+
+ROWS = (
+    Row(
+        "rotation_range", float, 8.0, 0, Range(0, 180),
+        "Maximum rotation in degrees.", symmetric("theta"),
+    ),
+    Row(
+        "shear_range", float, 8.0, 0, Range(0, 60),
+        "Maximum shear in degrees.", symmetric("shear"),
+    ),
+    Row(
+        "channel_shift_range", float, 0.0, 0, Range(0, 255),
+        "Maximum grey levels added to or taken from an image.",
+        symmetric("channel_shift_intensity"), {"channel_shift_intensity": shift_channels},
+    ),
+    Row(
+        "width_shift_range", float, 0.05, 0, Range(0),
+        "Maximum horizontal shift, as a share of the width.", shift("tx", axis=1),
+    ),
+    Row(
+        "height_shift_range", float, 0.05, 0, Range(0),
+        "Maximum vertical shift, as a share of the height.", shift("ty", axis=0),
+    ),
+    Row(
+        "zoom_range", float, 0.1, [1, 1], Range(0, 0.9),
+        "Maximum change of each side's scale: 0.1 is 0.9 to 1.1.", zoom,
+    ),
+    Row(
+        "horizontal_flip", bool, True, False, Range(),
+        "Mirror half of the images left to right. Turn it off where left and right differ, as in"
+        " writing.", coin("flip_horizontal"),
+    ),
+    Row(
+        "vertical_flip", bool, False, False, Range(),
+        "Mirror half of the images top to bottom, as suits aerial images.", coin("flip_vertical"),
+    ),
+    Row(
+        "brightness_range", tuple[float, float] | None, None, None, Range(0),
+        "Multiply the pixels by a factor between these two.", between("brightness"),
+        {"brightness": lambda pixels, factor: (pixels * factor).clip(0, 255)},
+    ),
+)  # fmt: skip
+
+
+def options_of(rows: tuple[Row, ...]) -> type[Options]:
+    """A dataclass with an option for each row."""
+    fields = []
+    for row in rows:
+        about = tyro.conf.arg(help=row.help, metavar="LOW HIGH" if row.default is None else None)
+        default = dataclasses.field(default=row.default)
+        fields.append((row.name, Annotated[row.type, row.range, about], default))
+    return dataclasses.make_dataclass("Rows", fields, bases=(Options,), frozen=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationOptions(options_of(ROWS)):
+    """Augmentation of the training images, drawn anew for each image in each epoch. Validation
+    images are never changed."""
+
+    fill_mode: Literal["nearest", "reflect", "wrap", "constant"] = "nearest"
+    """What fills the area beyond the border."""
+
+    def augmentation(self) -> dict[str, Any]:
+        """The arguments of `ImageDataGenerator`."""
+        return {name: getattr(self, name) for name in (*(row.name for row in ROWS), "fill_mode")}

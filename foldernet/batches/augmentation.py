@@ -1,0 +1,134 @@
+"""Augmentation of a whole batch at once: parameters drawn for all images, one warp an image.
+
+The distributions are those of Keras's ImageDataGenerator. Its affine matrix is composed in
+(x, y) coordinates and centered, which OpenCV takes as it is; unlike there, the center is right for
+images that are not square, and `width_shift_range` moves along the width.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from foldernet.augmentations import ROWS
+from foldernet.images.threads import THREADS, threads
+
+# Images are small and many: whole ones are shared out to our threads, and OpenCV's own, which would
+# share out the rows of each, only get in their way.
+cv2.setNumThreads(1)
+
+BORDERS = {
+    "nearest": cv2.BORDER_REPLICATE,
+    "reflect": cv2.BORDER_REFLECT,
+    "wrap": cv2.BORDER_WRAP,
+    "constant": cv2.BORDER_CONSTANT,
+}
+UNCHANGED = {"theta": 0, "tx": 0, "ty": 0, "shear": 0, "zx": 1, "zy": 1}
+UNCHANGED |= {"flip_horizontal": False, "flip_vertical": False}
+INTERPOLATION_ORDERS = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR}  # more than that: cubic
+SHARED_BYTES = 2**17  # a smaller batch is warped sooner than it is shared out to threads
+CHANNELS_AT_ONCE = 4  # OpenCV warps no more in one call
+
+
+def is_on(generator) -> bool:
+    """Whether a generator augments at all."""
+    return any(_is_on(generator, row) for row in ROWS)
+
+
+def _is_on(generator, row) -> bool:
+    return not np.array_equal(getattr(generator, row.name), row.off)
+
+
+def draw(generator, count: int, shape: tuple[int, int], random: np.random.Generator) -> dict:
+    """Draw the transformations of `count` images.
+
+    Args:
+        generator: carries the ranges, under the names of `ROWS`.
+        shape: (height, width) of the images in pixels.
+        random: where the numbers come from, in the order of `ROWS`.
+
+    Returns:
+        Name -> (count,) parameters, under Keras's names: theta and shear in degrees; tx and ty in
+        pixels, along x and y; zx and zy as factors; flip_horizontal and flip_vertical; and those of
+        the rows that are applied to pixels, or None where they are off.
+    """
+    drawn = {}
+    for row in ROWS:
+        parameters = row.draw(getattr(generator, row.name), count, shape, random)
+        if row.effects and not _is_on(generator, row):
+            parameters = dict.fromkeys(parameters)
+        drawn |= parameters
+    return drawn
+
+
+def matrices(transform: dict, count: int, shape: tuple[int, int]) -> np.ndarray:
+    """Affine maps from output to input pixels, in (x, y) about the center: (count, 2, 3) float64.
+
+    In Keras's order, rotation, shift, shear, zoom; then the flips, which there follow the warp.
+    """
+    height, width = shape
+    theta, shear = np.deg2rad(transform["theta"]), np.deg2rad(transform["shear"])
+    mirror_x = np.where(transform["flip_horizontal"], -1.0, 1.0)
+    mirror_y = np.where(transform["flip_vertical"], -1.0, 1.0)
+    cos, sin = np.cos(theta), np.sin(theta)
+    linear = np.empty((count, 2, 2))
+    linear[:, 0, 0] = cos
+    linear[:, 1, 0] = sin
+    linear[:, 0, 1] = -cos * np.sin(shear) - sin * np.cos(shear)
+    linear[:, 1, 1] = -sin * np.sin(shear) + cos * np.cos(shear)
+    linear[:, :, 0] *= np.reshape(transform["zx"] * mirror_x, (-1, 1))
+    linear[:, :, 1] *= np.reshape(transform["zy"] * mirror_y, (-1, 1))
+    center = np.array([(width - 1) / 2, (height - 1) / 2])
+    tx, ty = transform["tx"], transform["ty"]
+    offset = np.stack(np.broadcast_arrays(cos * tx - sin * ty, sin * tx + cos * ty), axis=-1)
+    offset = offset + center - linear @ center
+    return np.concatenate([linear, offset[:, :, None]], axis=2)
+
+
+def apply(generator, images: Sequence[np.ndarray], drawn: dict, dtype: np.dtype) -> np.ndarray:
+    """Transform a batch, into one array.
+
+    Args:
+        generator: says what lies beyond the border, and how the warp interpolates.
+        images: n of (height, width, channels) in 0..255; left alone.
+        drawn: as `draw` returns it; what is missing changes nothing.
+        dtype: in which images are warped: 8 bits if it has 8, else float32.
+
+    Returns:
+        (n, height, width, channels) of np.uint8 or np.float32.
+    """
+    height, width, channels = images[0].shape
+    dtype = np.uint8 if np.dtype(dtype) == np.uint8 else np.float32
+    out = np.empty((len(images), height, width, channels), dtype)
+    flags = INTERPOLATION_ORDERS.get(generator.interpolation_order, cv2.INTER_CUBIC)
+    fill = (generator.cval,) * CHANNELS_AT_ONCE
+    how = (width, height), flags | cv2.WARP_INVERSE_MAP, BORDERS[generator.fill_mode], fill
+    maps = matrices(UNCHANGED | drawn, len(images), (height, width))
+    share = len(images) if out.nbytes < SHARED_BYTES else -(-len(images) // THREADS)
+    parts = [slice(start, start + share) for start in range(0, len(images), share)]
+    for _ in threads.map(lambda part: _warp(images[part], maps[part], out[part], *how), parts):
+        pass
+    effects = {name: effect for row in ROWS for name, effect in row.effects.items()}
+    wanted = [name for name in effects if drawn.get(name) is not None]
+    if not wanted:
+        return out
+    values = out.astype(np.float32)
+    for name in wanted:
+        values = effects[name](values, np.asarray(drawn[name])[:, None, None, None])
+    return (np.rint(values) if dtype == np.uint8 else values).astype(dtype)
+
+
+def _warp(images, maps, out, size, flags, border, fill) -> None:
+    """Warp each image by its own map, into `out`."""
+    channels = out.shape[3]
+    if channels <= CHANNELS_AT_ONCE:
+        for image, affine, warped in zip(images, maps, out, strict=True):
+            pixels = image.astype(out.dtype, copy=False)
+            cv2.warpAffine(pixels, affine, size, warped, flags, border, fill)
+        return
+    for first in range(0, channels, CHANNELS_AT_ONCE):
+        part = slice(first, first + CHANNELS_AT_ONCE)
+        some = [np.ascontiguousarray(image[..., part]) for image in images]
+        warped = np.empty(out[..., part].shape, out.dtype)
+        _warp(some, maps, warped, size, flags, border, fill)
+        out[..., part] = warped

@@ -1,0 +1,321 @@
+"""Batches as pure functions of (seed, epoch, index), whichever thread asks and how often."""
+
+import os
+import threading
+import time
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+from foldernet.datasets.folders import IMAGE_EXTENSIONS
+from foldernet.datasets.image_list import ImageList
+from foldernet.images.reader import INTERPOLATIONS, MODES, ImageError
+from foldernet.images.store import PixelStore
+
+CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of images, for `fit` and for `next`.
+
+    Offers what users of Keras's iterators rely on. Without a seed, one is drawn from NumPy's global
+    state, so that `keras.utils.set_random_seed` governs it.
+
+    Args:
+        n: items in an epoch.
+        generator: the `ImageDataGenerator` that transforms them.
+        augmented: whether it augments them.
+
+    Attributes:
+        epoch: whose batches `iterator[index]` and `next` yield; `fit` counts it up.
+        first: the batch of this epoch that `iterator[0]` is: above 0 in an epoch that is resumed.
+        ready: when each `iterator[index]` was last ready, by time.perf_counter().
+    """
+
+    def __init__(
+        self,
+        n: int,
+        generator,
+        *,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int | None = None,
+        augmented: bool = True,
+        save_to_dir: str | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+    ):
+        super().__init__()
+        self.n, self.image_data_generator, self.augmented = n, generator, augmented
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.data_format, self.dtype = generator.data_format, generator.dtype
+        self.save_to_dir, self.save_prefix = save_to_dir, save_prefix
+        self.save_format = save_format
+        self.epoch = self.first = self.batch_index = 0
+        self.ready = [0.0] * len(self)
+        self.lock = threading.Lock()
+        self._ordered = None
+        self._entropy = np.random.randint(2**31) if seed is None else seed
+        if save_to_dir:
+            os.makedirs(save_to_dir, exist_ok=True)
+
+    def batch(self, epoch: int, index: int) -> Any:
+        """Batch `index` of `epoch`: images, then labels and weights where there are any."""
+        # A stream of its own for each batch; the order has [seed, epoch].
+        random = np.random.default_rng([self._entropy, epoch, index])
+        chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        images, chosen = self._images(chosen)
+        images = self.image_data_generator.transform_batch(
+            images, random if self.augmented else None
+        )
+        if self.save_to_dir:
+            self._save(images, chosen, random)
+        return self._with_targets(images, chosen)
+
+    def begin(self, epoch: int, first: int = 0) -> None:
+        """Have `fit` take this epoch next, from batch `first` on."""
+        self.epoch, self.first = epoch, first
+
+    def on_epoch_end(self):
+        self.begin(self.epoch + 1)
+
+    def __len__(self):
+        return -(-self.n // self.batch_size)
+
+    @property
+    def num_batches(self):
+        """How many batches `fit` takes of this epoch."""
+        return len(self) - self.first
+
+    def __getitem__(self, index):
+        if not 0 <= index < self.num_batches:
+            raise ValueError(
+                f"Batch {index} was asked for, and there are {self.num_batches}, from 0 on."
+            )
+        batch = self.batch(self.epoch, self.first + index)
+        self.ready[index] = time.perf_counter()
+        return batch
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        """The next batch, epoch after epoch, endlessly."""
+        with self.lock:
+            epoch, index = self.epoch, self.batch_index
+            self.batch_index = (index + 1) % len(self)
+            self.epoch += self.batch_index == 0
+        return self.batch(epoch, index)
+
+    next = __next__
+
+    def reset(self):
+        """Have `next` start this epoch again."""
+        self.batch_index = 0
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """The items in the order in which the epoch takes them."""
+        # Kept for the epoch: made anew for each batch, it would cost as much as there are images.
+        known = self._ordered  # read once; another thread may replace it, whole
+        if known is None or known[0] != (epoch, self.n):
+            order = np.arange(self.n)
+            if self.shuffle:
+                order = np.random.default_rng([self._entropy, epoch]).permutation(self.n)
+            known = self._ordered = ((epoch, self.n), order)
+        return known[1]
+
+    def _save(self, images, chosen, random):
+        for image, position in zip(images, chosen, strict=True):
+            name = f"{self.save_prefix}_{position}_{random.integers(10**7)}.{self.save_format}"
+            drawn = keras.utils.array_to_img(image, self.data_format, scale=True)
+            drawn.save(os.path.join(self.save_to_dir, name))
+
+
+class ArrayIterator(Batches):
+    """What `ImageDataGenerator.flow` returns: batches from arrays.
+
+    Args:
+        source: Keras's iterator, which has checked and split the arrays.
+    """
+
+    def __init__(self, source, generator, **options):
+        self.x, self.x_misc, self.y = source.x, source.x_misc, source.y
+        self.sample_weight = source.sample_weight
+        super().__init__(len(self.x), generator, **options)
+
+    def _images(self, chosen):
+        images = self.x[chosen]
+        if self.data_format == "channels_first":
+            images = np.moveaxis(images, 1, 3)
+        return images, chosen
+
+    def _with_targets(self, images, chosen):
+        if self.x_misc:
+            images = (images, *(other[chosen] for other in self.x_misc))
+        batch = [images]
+        if self.y is not None:
+            batch.append(self.y[chosen])
+            if self.sample_weight is not None:
+                batch.append(self.sample_weight[chosen])
+        return tuple(batch) if len(batch) > 1 else images
+
+
+class FileIterator(Batches):
+    """Batches whose images are files: `directory` joined with `filenames`.
+
+    Args:
+        store: of the decoded images; by default a `PixelStore`.
+        per_epoch: items in an epoch, item i made from image i % samples; by default the images.
+
+    Attributes:
+        samples: how many files.
+        store: of the decoded images.
+        unreadable: path -> reason, of the files met so far.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        filenames: list[str],
+        generator,
+        *,
+        target_size: tuple[int, int] = (256, 256),
+        color_mode: str = "rgb",
+        class_mode: str | None = "categorical",
+        interpolation: str = "area",
+        keep_aspect_ratio: bool = False,
+        store=None,
+        per_epoch: int | None = None,
+        **options,
+    ):
+        for what, value, known in (
+            ("color mode", color_mode, MODES),
+            ("interpolation", interpolation, INTERPOLATIONS),
+        ):
+            if value not in known:
+                raise ValueError(f"Unknown {what}: {value}; expected one of {', '.join(known)}.")
+        self.directory, self.filenames = directory, filenames
+        self.samples, self.per_epoch = len(filenames), per_epoch
+        self.target_size, self.color_mode = tuple(target_size), color_mode
+        self.class_mode, self.interpolation = class_mode, interpolation
+        self.keep_aspect_ratio, self.unreadable = keep_aspect_ratio, {}
+        rule = (color_mode, interpolation, keep_aspect_ratio)
+        self.store = store or PixelStore(
+            self.samples, self.path, self.target_size, rule, generator.cache
+        )
+        super().__init__(per_epoch or self.samples, generator, **options)
+        channels = (MODES[color_mode][1],)
+        first = self.data_format == "channels_first"
+        self.image_shape = channels + self.target_size if first else self.target_size + channels
+
+    sample_weight = None
+    white_list_formats = IMAGE_EXTENSIONS
+
+    @property
+    def filepaths(self) -> list[str]:
+        return [self.path(position) for position in range(self.samples)]
+
+    @property
+    def labels(self):
+        return self.classes
+
+    def path(self, position: int) -> str:
+        """The file at a position of `filenames`."""
+        return os.path.join(self.directory, self.filenames[position])
+
+    def images_at(self, positions) -> np.ndarray:
+        """The images at these positions of `filenames`, unaugmented: (n, height, width, channels)
+        uint8."""
+        return np.stack(self._images(np.asarray(positions))[0])
+
+    def leave_out(self, positions) -> None:
+        """Take the images at these positions of `filenames` out of this iterator."""
+        kept = np.setdiff1d(np.arange(self.samples), positions)
+        self.store.keep(kept)
+        self.filenames = [self.filenames[position] for position in kept]
+        if self.class_mode is not None:
+            self.classes = self.classes[kept]
+        self.samples = len(kept)
+        self.n = self.per_epoch or self.samples
+        self.ready = [0.0] * len(self)
+
+    def on_epoch_end(self):
+        super().on_epoch_end()
+        self.store.flush()
+
+    def _images(self, chosen):
+        """n of (height, width, channels) uint8, and the positions that they are of."""
+        chosen = chosen % self.samples if self.per_epoch else chosen.copy()
+        rows = self.store.rows(chosen)
+        for index, row in enumerate(rows):
+            if isinstance(row, ImageError):
+                rows[index], chosen[index] = self._stand_in(int(chosen[index]), row)
+        return rows, chosen
+
+    def _stand_in(self, position: int, error: ImageError):
+        """The next readable image after one that isn't, and its position."""
+        if error.path not in self.unreadable:
+            self.unreadable[error.path] = error.reason
+            warnings.warn(f"{error}; another image takes its place", stacklevel=1)
+        for step in range(1, self.samples):
+            candidate = (position + step) % self.samples
+            if self.path(candidate) not in self.unreadable:
+                (row,) = self.store.rows(np.array([candidate]))
+                if not isinstance(row, ImageError):
+                    return row, candidate
+        raise ImageError(error.path, f"{error.reason}; and no other image can be read")
+
+    def _with_targets(self, images, chosen):
+        # Labels in the dtype of the images, as in Keras; 8 bits would be too few for classes.
+        dtype = "float32" if np.issubdtype(self.dtype, np.integer) else self.dtype
+        if self.class_mode is None:
+            return images
+        if self.class_mode == "input":
+            targets = images.copy()
+        elif self.class_mode in ("binary", "sparse"):
+            targets = np.asarray(self.classes)[chosen].astype(dtype)
+        elif self.class_mode == "categorical":
+            targets = np.zeros((len(chosen), len(self.class_indices)), dtype)
+            for row, position in zip(targets, chosen, strict=True):
+                row[self.classes[position]] = 1  # a DataFrame may name several classes for one
+        elif self.class_mode == "multi_output":
+            targets = tuple(output[chosen] for output in self.labels)
+        else:
+            targets = self.labels[chosen]
+        if self.sample_weight is None:
+            return images, targets
+        return images, targets, self.sample_weight[chosen]
+
+
+class DirectoryIterator(FileIterator):
+    """What `ImageDataGenerator.flow_from_directory` returns."""
+
+    def __init__(self, images: ImageList, generator, *, class_mode="categorical", **options):
+        if class_mode not in CLASS_MODES:
+            raise ValueError(f"Invalid class_mode: {class_mode}; expected one of {CLASS_MODES}.")
+        self.classes, self.num_classes = images.labels, len(images.classes)
+        self.class_indices = {label: index for index, label in enumerate(images.classes)}
+        super().__init__(
+            images.directory, list(images.names), generator, class_mode=class_mode, **options
+        )
+
+
+class DataFrameIterator(FileIterator):
+    """What `ImageDataGenerator.flow_from_dataframe` returns.
+
+    Args:
+        source: Keras's iterator, which has checked, filtered and split the table.
+    """
+
+    def __init__(self, source, generator, **options):
+        for name in ("classes", "class_indices", "_targets"):
+            if hasattr(source, name):
+                setattr(self, name, getattr(source, name))
+        self.sample_weight = source.sample_weight
+        super().__init__(source.directory, source.filenames, generator, **options)
+
+    @property
+    def labels(self):
+        return self._targets if hasattr(self, "_targets") else self.classes

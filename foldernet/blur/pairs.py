@@ -1,0 +1,238 @@
+"""`BlurDataGenerator`: batches of crops of photographs, each with its blurred version."""
+
+import os
+
+import numpy as np
+import psutil
+
+from foldernet import terminal
+from foldernet.batches.generator import DirectoryIterator, ImageDataGenerator
+from foldernet.blur.kernels import observe
+from foldernet.blur.photographs import photographs
+from foldernet.datasets.image_list import ImageList
+from foldernet.images.reader import READER_VERSION, Header, ImageError, read_image, read_with_header
+from foldernet.images.store import MEMORY_SHARE
+from foldernet.images.threads import threads
+from foldernet.terminal import UserError
+
+
+class BlurDataGenerator(ImageDataGenerator):
+    """Pairs (image, blurred image): grey crops of the original pixels of photographs, 0..1.
+
+    Either the pairs are made: a crop is augmented as the arguments of `ImageDataGenerator` say,
+    and then blurred with a known kernel, zero-padded as by `scipy.signal.convolve2d(image, kernel,
+    mode="same", boundary="fill")`. Or they are found: the same crop of two files of one name.
+
+    Args:
+        kernel: float (size, size), as from `foldernet.blur.kernels`; None for pairs that are found.
+        noise: standard deviation of the white noise added to what was blurred, as a share of the
+            range; drawn anew for each crop in each epoch.
+        bits: of the blurred image's values, 8 as in a camera's file; 0 doesn't round.
+        **keywords: as for `ImageDataGenerator`. Flips leave pixels as they are; turns and zooms
+            take the highest frequencies, and with them what there is to learn, away.
+
+    Example:
+        pairs = BlurDataGenerator(kernels.gaussian(7)).flow_from_directory("photographs")
+        images, blurred = pairs[0]  # (32, 256, 256, 1) float32 each
+    """
+
+    def __init__(self, kernel=None, noise=0.0, bits=0, **keywords):
+        super().__init__(**keywords)
+        self.kernel, self.noise, self.bits = kernel, noise, bits
+
+    def flow_from_directory(
+        self,
+        directory,
+        blurred=None,
+        crops=512,
+        target_size=(256, 256),
+        batch_size=32,
+        shuffle=True,
+        seed=None,
+    ):
+        """Batches of crops of the photographs in a folder.
+
+        Args:
+            directory: of photographs at any depth, or an `ImageList` of them.
+            blurred: folder with the blurred versions, under the same names; None makes them.
+            crops: in an epoch, shared evenly by the photographs.
+            target_size: (height, width) of the crops in pixels.
+            batch_size: crops in a batch.
+            shuffle: draw other crops, in another order, in each epoch; else each has the same.
+            seed: of the crops, the augmentation and the noise: with it, a batch depends on the
+                epoch and its index alone.
+
+        Returns:
+            A `BlurIterator`, which `fit` takes.
+
+        Raises:
+            ValueError: the generator has no kernel and no folder of blurred photographs is named,
+                or it has both.
+        """
+        if (self.kernel is None) == (blurred is None):
+            raise ValueError("Give the generator a kernel, or name a folder of blurred images.")
+        images = directory if isinstance(directory, ImageList) else photographs(directory)
+        return BlurIterator(
+            images,
+            self,
+            blurred,
+            crops,
+            augmented=True,
+            target_size=target_size,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+        )
+
+
+class BlurIterator(DirectoryIterator):
+    """What `BlurDataGenerator.flow_from_directory` returns."""
+
+    def __init__(self, images: ImageList, generator, blurred, crops, augmented, **options):
+        self.blurred_folder = blurred
+        store = PhotographStore(len(images), self.path, self._read, generator.cache)
+        super().__init__(
+            images,
+            generator,
+            color_mode="grayscale",
+            class_mode=None,
+            store=store,
+            per_epoch=crops,
+            augmented=augmented and blurred is None,
+            **options,
+        )
+
+    def exact(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Batch `index` of `epoch` before it is rounded to the generator's dtype.
+
+        Returns:
+            Sharp and blurred crops, each float64 (n, height, width, 1), 0..1.
+        """
+        generator = self.image_data_generator
+        epoch = epoch if self.shuffle else 0
+        random = np.random.default_rng([self._entropy, epoch, index])
+        chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        photographs, _ = self._images(chosen)
+        crops = np.stack([self._crop(photograph, random) for photograph in photographs])
+        if self.blurred_folder is not None:
+            return crops[..., :1] / 255, crops[..., 1:] / 255
+        sharp = generator.transform_batch(crops, random if self.augmented else None)
+        sharp = sharp.astype(float) / 255
+        blurred = observe(sharp[..., 0], generator.kernel, generator.noise, generator.bits, random)
+        return sharp, blurred[..., None]
+
+    def batch(self, epoch, index):
+        sharp, blurred = self.exact(epoch, index)
+        return sharp.astype(self.dtype), blurred.astype(self.dtype)
+
+    def _crop(self, photograph, random):
+        # A place up to a quarter of a crop outside is moved to the edge: else the photograph's
+        # edges are seen least, and under the fading window of the loss hardly at all.
+        places = []
+        for side, length in zip(photograph.shape[:2], self.target_size, strict=True):
+            last, beyond = side - length, length // 4
+            start = np.clip(random.integers(-beyond, last + beyond + 1), 0, last)
+            places.append(slice(start, start + length))
+        return photograph[tuple(places)]
+
+    def _read(self, position: int) -> tuple[np.ndarray, Header]:
+        """A photograph, (height, width, 1) uint8, or with its blurred version as a second channel;
+        and its file's header.
+
+        Raises:
+            ImageError: it can't be read, or nothing can be learnt from it.
+            UserError: its blurred version has another size.
+        """
+        path = self.path(position)
+        pixels, header = read_with_header(path, color_mode="grayscale")
+        height, width = pixels.shape[:2]
+        if height < self.target_size[0] or width < self.target_size[1]:
+            wanted = "x".join(map(str, reversed(self.target_size)))
+            raise ImageError(path, f"{width}x{height} pixels are less than a crop of {wanted}")
+        if pixels.min() == pixels.max():
+            raise ImageError(path, "all its pixels are alike, which tells nothing about a blur")
+        if self.blurred_folder is None:
+            return pixels, header
+        other_path = os.path.join(self.blurred_folder, self.filenames[position])
+        other = read_image(other_path, color_mode="grayscale")
+        if other.shape != pixels.shape:
+            raise UserError(
+                f"'{path}' is {width}x{height} pixels and '{other_path}'"
+                f" {other.shape[1]}x{other.shape[0]}; the images of a pair must have the same size."
+            )
+        return np.concatenate([pixels, other], axis=2), header
+
+
+def first_epoch(iterator: BlurIterator):
+    """The pairs of the first epoch, in float64, batch by batch."""
+    return (iterator.exact(0, index) for index in range(len(iterator)))
+
+
+def stacked(pairs) -> tuple[np.ndarray, np.ndarray]:
+    """All sharp and all blurred crops of some batches."""
+    sharp, blurred = zip(*pairs, strict=True)
+    return np.concatenate(sharp), np.concatenate(blurred)
+
+
+class PhotographStore:
+    """Photographs of any size, kept in memory once they are decoded, as far as they fit.
+
+    `foldernet.images.store.ArrayStore` for arrays whose shapes differ, and never on disk.
+
+    Args:
+        count: how many photographs.
+        path_of: position -> path.
+        read: position -> uint8 array and the file's header; what it raises as ImageError is not
+            kept.
+        mode: "off" keeps nothing; otherwise a quarter of the memory that is free is filled, or
+            with "memory" any.
+    """
+
+    purpose = f"reader {READER_VERSION}, photographs"
+
+    def __init__(self, count, path_of, read, mode="auto"):
+        self._count, self.path_of, self.read = count, path_of, read
+        self._kept, self._held = {}, 0  # position -> array, and bytes of all
+        free = MEMORY_SHARE * psutil.virtual_memory().available
+        self._room = {"off": 0, "memory": float("inf")}.get(mode, free)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def missing(self) -> np.ndarray:
+        """The positions of the photographs that are yet to be decoded, (n,) int."""
+        return np.setdiff1d(np.arange(self._count), list(self._kept)).astype(int)
+
+    def rows(self, positions: np.ndarray) -> list[np.ndarray | ImageError]:
+        """The photographs at `positions`, or why one can't be read."""
+        return list(threads.map(self.row, map(int, positions)))
+
+    def row(self, position: int, make=None) -> np.ndarray | ImageError:
+        """The photograph at `position`, made by `make` if it is missing; or why it can't be
+        read."""
+        if position in self._kept:
+            return self._kept[position]
+        try:
+            row = make(position) if make else self.read(position)[0]
+        except ImageError as error:
+            return error
+        if self._held + row.nbytes < self._room:
+            self._kept[position] = row
+            self._held += row.nbytes
+        return row
+
+    def keep(self, positions: np.ndarray) -> None:
+        """Forget all photographs but those at `positions`, which are numbered anew."""
+        kept = [self._kept.get(int(position)) for position in positions]
+        self._count = len(kept)
+        self._kept = {new: row for new, row in enumerate(kept) if row is not None}
+        self._held = sum(row.nbytes for row in self._kept.values())
+
+    def flush(self) -> None:
+        """Nothing is written."""
+
+    def in_words(self) -> str:
+        """What the terminal says of it."""
+        held = terminal.count(len(self._kept), "photograph")
+        return f"{held} in memory, {self._held / 1e6:,.1f} MB"

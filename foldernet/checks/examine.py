@@ -1,0 +1,149 @@
+"""What a check has to know of each image, learned from the one decoding that training needs anyway,
+and kept in the user's cache like the pixels."""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+from PIL import Image
+
+from foldernet import terminal
+from foldernet.datasets.image_list import Dataset
+from foldernet.images.reader import FORMATS, Header, ImageError, read_header
+from foldernet.images.store import ArrayStore
+from foldernet.images.threads import threads
+
+# Of ImageHash's perceptual hash: 256 bits, since 64 can't tell one silhouette from another.
+HASH_SIDE = 16
+HASH_FACTOR = 3  # it looks at 48x48 pixels, the size that images are read at by default
+RECORD = np.dtype(
+    [
+        ("hash", np.uint64, HASH_SIDE**2 // 64),  # alike for images that look alike
+        ("height", np.uint32),  # pixels, of the file
+        ("width", np.uint32),
+        ("format", np.uint8),  # of the content, as an index of FORMATS
+        ("blank", np.bool_),  # all pixels that the network sees are alike
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Examined:
+    """The images of all splits, one after the other, and what was found in them.
+
+    Attributes:
+        paths: of the n files.
+        splits: names, in the order of their indices.
+        split: (n,) int, the index of each image's split.
+        label: (n,) int, the index of its class.
+        records: (n,) of `RECORD`; zeros where a file can't be read.
+        errors: position -> why that file can't be read.
+    """
+
+    paths: list[str]
+    splits: tuple[str, ...]
+    split: np.ndarray
+    label: np.ndarray
+    records: np.ndarray
+    errors: dict[int, ImageError]
+
+    @property
+    def readable(self) -> np.ndarray:
+        """Which files could be read: (n,) bool."""
+        readable = np.ones(len(self.paths), bool)
+        readable[list(self.errors)] = False
+        return readable
+
+    @property
+    def sizes(self) -> str:
+        """`28x28`, or `100x80 to 4000x3000, most often 640x480`: width x height in pixels."""
+        known = self.records[self.readable]
+        sizes = Counter(zip(known["width"].tolist(), known["height"].tolist(), strict=True))
+        if not sizes:
+            return "none that can be read"
+        by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+        (often, _), *_ = sizes.most_common(1)
+        smallest, largest, often = (
+            f"{width}x{height}" for width, height in (by_area[0], by_area[-1], often)
+        )
+        return often if len(sizes) == 1 else f"{smallest} to {largest}, most often {often}"
+
+
+def examine(dataset: Dataset, stores: dict, mode: str) -> Examined:
+    """Read every image that isn't known yet, into the stores.
+
+    Args:
+        stores: split -> the `PixelStore` of its images, or what acts like one.
+        mode: as of `ArrayStore`, for the records.
+    """
+    records, errors, before = [], {}, 0
+    for split, store in stores.items():
+        found, unreadable = _records(store, mode, f"Reading {split} images")
+        records.append(found)
+        errors |= {before + position: error for position, error in unreadable.items()}
+        before += len(found)
+    lists = [dataset.splits[split] for split in stores]
+    return Examined(
+        paths=[path for images in lists for path in images.paths],
+        splits=tuple(stores),
+        split=np.repeat(np.arange(len(lists)), list(map(len, lists))),
+        label=np.concatenate([images.labels for images in lists]),
+        records=np.concatenate(records),
+        errors=errors,
+    )
+
+
+def _records(store, mode: str, doing: str) -> tuple[np.ndarray, dict[int, ImageError]]:
+    """The records of a store's images, and the errors of those that have none."""
+
+    def make(position: int) -> np.ndarray:
+        headers = []
+
+        def read(position: int) -> np.ndarray:
+            pixels, header = store.read(position)
+            headers.append(header)
+            return pixels
+
+        pixels = store.row(position, read)
+        if isinstance(pixels, ImageError):
+            raise pixels
+        header = headers[0] if headers else read_header(store.path_of(position))
+        return np.frombuffer(_record(pixels, header).tobytes(), np.uint8)
+
+    kept = "memory" if mode == "off" else mode
+    purpose = f"records 1 of {store.purpose}"
+    records = ArrayStore(len(store), store.path_of, make, (RECORD.itemsize,), purpose, kept)
+    unknown = set(records.missing.tolist())
+    wanted = np.union1d(records.missing, store.missing).astype(int).tolist()
+
+    def look(position: int) -> np.ndarray | ImageError:
+        return (records if position in unknown else store).row(position)
+
+    rows = terminal.progress(threads.stream(look, wanted), doing, len(wanted))
+    errors = {
+        position: row
+        for position, row in zip(wanted, rows, strict=True)
+        if isinstance(row, ImageError)
+    }
+    records.flush()
+    store.flush()
+    found = np.zeros(len(store), RECORD)
+    known = np.setdiff1d(np.arange(len(store)), list(errors)).astype(int)
+    if len(known):
+        found[known] = np.array(records.rows(known)).view(RECORD)[:, 0]
+    return found, errors
+
+
+def _record(pixels: np.ndarray, header: Header) -> np.ndarray:
+    """A `RECORD` of an image, (height, width, channels) uint8."""
+    import imagehash  # half a second, with the SciPy it brings; a known image needs neither
+
+    # Of a pair of photographs, and of one that is grey, the first channel stands for the image.
+    seen = pixels if pixels.shape[2] == 3 else pixels[..., 0]
+    bits = imagehash.phash(Image.fromarray(seen), HASH_SIDE, HASH_FACTOR).hash
+    record = np.zeros((), RECORD)
+    record["hash"] = np.packbits(bits).view(np.uint64)
+    record["height"], record["width"] = header.height, header.width
+    record["format"] = FORMATS.index(header.format)
+    record["blank"] = (pixels == pixels[:1, :1]).all()
+    return record

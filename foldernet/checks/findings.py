@@ -1,0 +1,93 @@
+"""All that is found of a dataset's images, as rows for people."""
+
+import math
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from foldernet import terminal
+from foldernet.checks import duplicates, quarantine
+from foldernet.checks.examine import Examined
+from foldernet.checks.quarantine import FINDINGS, Finding
+from foldernet.datasets.image_list import Dataset
+from foldernet.images.reader import FORMATS
+
+TINY_SIDE = 8  # pixels; a shorter side holds next to nothing
+ODD_PROPORTIONS = 4.0  # times the usual; a phone's photographs upright and lying differ 3.2 times
+IMBALANCE = 10.0  # largest class over smallest
+FORMAT_OF = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".mpo": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".ppm": "PPM",
+}  # file extension -> format
+
+
+def findings(dataset: Dataset, examined: Examined, cache: str) -> list[Finding]:
+    """All findings, in the order of `FINDINGS` and of the images.
+
+    Args:
+        cache: as of `ArrayStore`, for the hashes of files' contents.
+    """
+    found = [
+        *((position, error.kind, error.reason) for position, error in examined.errors.items()),
+        *duplicates.exact_duplicates(examined, cache),
+        *_oddities(examined),
+    ]
+    named = {position for position, kind, _ in found if "duplicate" in kind}
+    found += duplicates.near_duplicates(examined, named)
+    order = list(FINDINGS)
+    found.sort(key=lambda item: (order.index(item[1]), item[0]))
+
+    def path(position: int) -> str:
+        return quarantine.relative(examined.paths[position], dataset.root)
+
+    return [
+        Finding(path(position), kind, detail if isinstance(detail, str) else path(detail))
+        for position, kind, detail in found
+    ]
+
+
+def _oddities(examined: Examined) -> Iterator[tuple[int, str, str]]:
+    """What an image shows by itself or beside the usual one: (position, finding, detail)."""
+    known = np.flatnonzero(examined.readable)
+    seen = examined.records[known]
+    extensions = [os.path.splitext(examined.paths[position])[1].lower() for position in known]
+    expected = [FORMATS.index(FORMAT_OF[extension]) for extension in extensions]
+    proportions = np.log(seen["width"] / np.maximum(seen["height"], 1))
+    usual = np.median(proportions) if len(known) else 0
+    flags = {
+        "wrong extension": seen["format"] != expected,
+        "tiny": np.minimum(seen["width"], seen["height"]) < TINY_SIDE,
+        "blank": seen["blank"],
+        "odd proportions": np.abs(proportions - usual) > math.log(ODD_PROPORTIONS),
+    }
+    for kind, flagged in flags.items():
+        for position, record in zip(known[flagged].tolist(), seen[flagged], strict=True):
+            details = {
+                "wrong extension": f"a {FORMATS[record['format']]} file by its content",
+                "blank": "all pixels are alike",
+            }
+            size = f"{record['width']}x{record['height']} pixels"
+            yield position, kind, details.get(kind, size)
+
+
+def imbalance(dataset: Dataset) -> str | None:
+    """One sentence on classes of very different sizes, or None."""
+    training = dataset.splits["training"]
+    small, large = training.counts.argmin(), training.counts.argmax()
+    if training.counts[large] < IMBALANCE * training.counts[small]:
+        return None
+    return (
+        f"imbalanced classes: {training.counts[large]:,} training images of"
+        f" {terminal.printable(dataset.classes[large])}, {training.counts[small]:,} of"
+        f" {terminal.printable(dataset.classes[small])}; --class-weights balanced makes them"
+        " count the same"
+    )

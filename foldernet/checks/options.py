@@ -1,0 +1,37 @@
+"""The options of check.py, and what the checks add to a training's."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional
+
+from foldernet.option_types import MAY_CHANGE_ON_RESUME, Options, Range
+from foldernet.options import shown_as
+
+
+@dataclasses.dataclass(frozen=True)
+class StrictOptions(Options):
+    """Checks before training."""
+
+    strict: Annotated[bool, MAY_CHANGE_ON_RESUME] = False
+    """Stop before training if an image can't be read or would be left out; check.py names them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckOptions(Options):
+    """Read every image of a folder as train.py does, and report what is wrong with them. Findings
+    go to quarantine.csv in that folder, which train.py obeys; no image is touched. The exit status
+    is 1 if any image would be left out."""
+
+    data: Annotated[Positional[Path | None], shown_as("DATA")] = None
+    """Folder of images, as for train.py."""
+
+    mode: str = "classify"
+    """What will be learned, as for train.py."""
+
+    validation_split: Annotated[float, Range(0.01, 0.9)] = 0.2
+    """Share of every class for validation where there is no val/, as for train.py."""
+
+    strict: bool = False
+    """Make it an error if an image would be left out."""

@@ -1,0 +1,32 @@
+"""The functions behind train.py and predict.py, and behind `foldernet train` and `predict`."""
+
+from foldernet import command_line, rooms, terminal
+from foldernet import train as run_training
+from foldernet.datasets import folders
+from foldernet.option_types import converted
+from foldernet.options import PredictOptions
+from foldernet.predict import load
+from foldernet.train import earlier_options
+from foldernet.training import environment, runs
+
+
+@terminal.entry_point
+def train(arguments: list[str] | None = None) -> None:
+    """Train a network on a folder of images."""
+    typed = command_line.peek(arguments)
+    earlier = earlier_options(typed)
+    Options = rooms.options_class(typed.get("mode") or earlier.get("mode", "classify"))
+    given = converted(Options, earlier)
+    run_training(command_line.parse(Options, arguments, "train", given, rooms.modes_with))
+
+
+@terminal.entry_point
+def predict(arguments: list[str] | None = None) -> int:
+    """Say what is on images."""
+    options = command_line.parse(PredictOptions, arguments, "predict")
+    environment.check_installation()
+    paths, missing = folders.expand(options.paths)
+    run = runs.find(options.run, mode="classify")
+    terminal.status(f"Using {run}")
+    predictor = load(run)
+    return predictor.write(predictor.stream(paths), missing, options)

@@ -1,0 +1,85 @@
+"""Which images there are, of which class, in which split: plain data, whatever it came from."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+
+from foldernet import terminal
+from foldernet.terminal import UserError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageList:
+    """Images and their classes.
+
+    Attributes:
+        directory: the folder that `names` are relative to.
+        names: n paths, in a fixed order.
+        labels: (n,) int32, the index of each image's class.
+        classes: names of the classes, in the order of their indices.
+    """
+
+    directory: str
+    names: list[str]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def path(self, position: int) -> str:
+        return os.path.join(self.directory, self.names[position])
+
+    @property
+    def paths(self) -> list[str]:
+        return [os.path.join(self.directory, name) for name in self.names]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How many images each class has: (classes,) int."""
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+    def take(self, chosen: np.ndarray) -> "ImageList":
+        """The images at `chosen`, (m,) int positions or (n,) bool; all classes stay."""
+        positions = np.arange(len(self))[chosen]
+        names = [self.names[position] for position in positions]
+        return dataclasses.replace(self, names=names, labels=self.labels[positions])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """A dataset.
+
+    Attributes:
+        root: the folder that the user named.
+        classes: names, in the order of their indices.
+        splits: "training", "validation" and perhaps "test" -> `ImageList`, each with exactly
+            these classes in this order.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    splits: dict[str, ImageList]
+
+    def without(self, paths: set[str], why: str) -> "Dataset":
+        """This dataset less the images at `paths`.
+
+        Args:
+            why: ends the sentence of the error, and says how to mend it: "can be read. ...".
+
+        Raises:
+            UserError: a class has no training image left, or validation has none at all.
+        """
+        splits = {
+            split: images.take(np.array([path not in paths for path in images.paths], bool))
+            for split, images in self.splits.items()
+        }
+        empty = np.flatnonzero(splits["training"].counts == 0)
+        if len(empty):
+            names = terminal.listed(self.classes[index] for index in empty)
+            raise UserError(f"No training image of class {names} {why}")
+        if not len(splits["validation"]):
+            raise UserError(f"No validation image {why}")
+        return dataclasses.replace(self, splits=splits)

@@ -1,0 +1,299 @@
+"""The one image reader: training, prediction and everything else see the same pixels.
+
+Pillow decodes and OpenCV resizes. A photograph for a small network is decoded small, too: libjpeg
+scales by 1/2, 1/4 or 1/8 before the costly part of its work (Pillow calls it draft). What is large
+all the same is converted and shrunk strip by strip, so that there is never a second copy of it.
+What a file may cost at all is in `bounds`.
+"""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+from typing import Literal
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from foldernet.images import limits as bounds
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+MODES = {
+    "rgb": ("RGB", 3),
+    "grayscale": ("L", 1),
+    "rgba": ("RGBA", 4),
+}  # name -> Pillow's, channels
+PILLOW_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+}
+INTERPOLATIONS = ("area", *PILLOW_FILTERS)
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # EXIF orientation -> what undoes it; ImageOps.exif_transpose fails where another tag is damaged
+READER_VERSION = 2  # counted up whenever the same file would give other pixels
+DRAFT_MARGIN = 2  # decode at this many times the target or more: closer to averaging all the pixels
+WHOLE_LIMIT = 8_000_000  # pixels; what is decoded to more is shrunk in strips, to save memory
+STRIP_PIXELS = 2**20
+
+
+class ImageError(Exception):
+    """An image that can't be read.
+
+    Attributes:
+        path: the file.
+        reason: why, in words; the text of the error is "path: reason".
+        kind: "unreadable"; "truncated", where the header could be read and the rest could not; or
+            "too large".
+    """
+
+    def __init__(self, path: str, reason: str, kind: str = "unreadable"):
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason, self.kind = path, reason, kind
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What an image file says of itself before it is decoded.
+
+    Attributes:
+        format: of its content, one of `FORMATS`; an MPO counts as the JPEG that it begins with.
+        height, width: in pixels, upright, as `read_image` gives it.
+    """
+
+    format: str
+    height: int
+    width: int
+
+
+def read_image(
+    path: str | os.PathLike,
+    size: tuple[int, int] | None = None,
+    color_mode: Literal["rgb", "grayscale", "rgba"] = "rgb",
+    interpolation: str = "area",
+    keep_aspect_ratio: bool = False,
+) -> np.ndarray:
+    """Read an image file.
+
+    EXIF orientation is applied, 16 bits are scaled to 8, transparency is composited on white (save
+    for `rgba`), palettes and CMYK are converted, and of an animation the first frame is taken.
+    Nothing notices a flipped bit inside a JPEG's data: no decoder can.
+
+    Args:
+        path: a JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file; its content decides, not its ending.
+        size: (height, width) in pixels to resize to; None keeps the image's own.
+        color_mode: three channels, one, or four.
+        interpolation: "area" averages the covered pixels when shrinking and interpolates linearly
+            when growing; the other names are Pillow's filters of that name. Of an image that is
+            decoded to more than `WHOLE_LIMIT` pixels, first the rows are shrunk, then the columns:
+            a grey level may differ by one, and where one is turned, its crop by a pixel.
+        keep_aspect_ratio: crop the centre to the proportions of `size` before resizing, instead of
+            stretching.
+
+    Returns:
+        (height, width, channels) uint8.
+
+    Raises:
+        ImageError: unreadable, truncated, too costly (see `bounds`) or of an unknown format,
+            whatever the cause.
+        ValueError: an unknown `color_mode` or `interpolation`.
+    """
+    pixels, _ = read_with_header(path, size, color_mode, interpolation, keep_aspect_ratio)
+    return pixels
+
+
+def read_with_header(
+    path: str | os.PathLike,
+    size: tuple[int, int] | None = None,
+    color_mode: Literal["rgb", "grayscale", "rgba"] = "rgb",
+    interpolation: str = "area",
+    keep_aspect_ratio: bool = False,
+) -> tuple[np.ndarray, Header]:
+    """As `read_image`, and with the pixels what the header said: the file is opened once."""
+    if color_mode not in MODES or interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"Unknown color_mode '{color_mode}' or interpolation '{interpolation}'; expected one of"
+            f" {', '.join(MODES)}, and one of {', '.join(INTERPOLATIONS)}."
+        )
+    mode, channels = MODES[color_mode]
+    with _opened(os.fspath(path)) as (image, extra):
+        size_in_file = image.size  # draft changes it
+        if size and interpolation == "area":
+            image.draft(None, (DRAFT_MARGIN * max(size), DRAFT_MARGIN * max(size)))
+        bounds.check_memory(image, extra)
+        image.load()
+        header = _header(image, size_in_file)  # of a PNG, EXIF may stand behind the pixels
+        large = image.width * image.height > WHOLE_LIMIT
+        decoded = _decoded_in_strips if large else _decoded
+        pixels = decoded(image, size, mode, interpolation, keep_aspect_ratio)
+    if size:
+        pixels = _resized(pixels, size)
+    return pixels.reshape(*pixels.shape[:2], channels), header
+
+
+def image_size(path: str | os.PathLike) -> tuple[int, int]:
+    """(height, width) in pixels of an image file, by its header: upright, as `read_image` gives it.
+
+    Raises:
+        ImageError: as `read_image`, as far as the header shows it.
+    """
+    header = read_header(path)
+    return header.height, header.width
+
+
+def read_header(path: str | os.PathLike) -> Header:
+    """Read no more of an image file than its header; but of a PNG without EXIF before its pixels,
+    Pillow decodes these, too, to look behind them.
+
+    Raises:
+        ImageError: as `read_image`, as far as the header shows it.
+    """
+    with _opened(os.fspath(path)) as (image, _):
+        return _header(image, image.size)
+
+
+def _header(image: Image.Image, size: tuple[int, int]) -> Header:
+    width, height = size
+    # Pillow gives the size of a TIFF upright already.
+    if image.format != "TIFF" and _orientation(image) >= 5:
+        width, height = height, width
+    return Header("JPEG" if image.format == "MPO" else image.format, height, width)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[tuple[Image.Image, int]]:
+    """An image file, not decoded yet, and how many bytes decoding takes besides the image; whatever
+    goes wrong while it is open is an ImageError."""
+    kind = "unreadable"
+    try:
+        with bounds.opened(path) as file:
+            extra = bounds.check_structure(file)
+            with Image.open(file, formats=FORMATS) as image:
+                bounds.check_header(image)
+                _check_depth(image)
+                if isinstance(file, bounds.BoundedFile):
+                    file.header_ends()
+                kind = "truncated"  # what goes wrong from here on, after a good header
+                yield image, extra
+    except ImageError as error:
+        raise ImageError(path, error.reason, error.kind) from None
+    except (Image.DecompressionBombError, bounds.TooCostlyError) as error:
+        raise ImageError(path, _reason(error), "too large") from error
+    except Exception as error:  # Pillow's plugins raise nearly everything, not OSError alone
+        raise ImageError(path, _reason(error), kind) from error
+
+
+def _check_depth(image: Image.Image) -> None:
+    if image.mode == "F":
+        raise ImageError(
+            "", "floating-point pixels have no known range; store it with 8 or 16 bits"
+        )
+    if image.mode == "I" and image.format != "PPM":  # Pillow's mode for a PPM of 16 bits, too
+        raise ImageError("", "32-bit pixels have no known range; store it with 8 or 16 bits")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"not an image of a known format ({', '.join(FORMATS)})"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) to 8; a damaged EXIF block says nothing of the pixels."""
+    try:
+        orientation = image.getexif().get(0x0112)
+    except Exception:
+        return 1
+    return orientation if orientation in UPRIGHT else 1
+
+
+def _decoded(image, size, mode: str, interpolation: str, keep_aspect_ratio: bool) -> np.ndarray:
+    """Pixels of a loaded image, upright, in `mode`, cropped and filtered as asked for."""
+    image = _upright(_in_mode(image, mode), _orientation(image))
+    if size and keep_aspect_ratio:
+        image = image.crop(_centre(image.size, size))
+    if size and interpolation != "area":
+        image = image.resize((size[1], size[0]), PILLOW_FILTERS[interpolation])
+    return np.asarray(image)
+
+
+def _decoded_in_strips(image, size, mode, interpolation, keep_aspect_ratio) -> np.ndarray:
+    """As `_decoded`, and no larger than `size`: each row is shrunk by itself, then each column."""
+    orientation = _orientation(image)
+    left, top, right, bottom = 0, 0, *image.size
+    if size and orientation >= 5:
+        size = size[::-1]
+    if size and keep_aspect_ratio:
+        left, top, right, bottom = _centre(image.size, size)
+    height, width = bottom - top, right - left
+    if size:
+        height, width = min(height, size[0]), min(width, size[1])
+    rows = None
+    step = max(1, STRIP_PIXELS // (right - left))
+    for start in range(top, bottom, step):
+        strip = image.crop((left, start, right, min(start + step, bottom)))
+        strip = np.asarray(_in_mode(strip, mode))
+        if size:
+            strip = _shrunk(strip, (len(strip), width), interpolation)
+        if rows is None:
+            rows = np.empty((bottom - top, *strip.shape[1:]), np.uint8)
+        rows[start - top : start - top + len(strip)] = strip
+    pixels = _shrunk(rows, (height, width), interpolation) if size else rows
+    return (
+        pixels if orientation == 1 else np.asarray(_upright(Image.fromarray(pixels), orientation))
+    )
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if mode != "RGBA":
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _centre(of: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The box of the largest centred part with the proportions of `size`, (height, width), of an
+    image of (width, height)."""
+    width, height = of
+    crop_width = min(width, max(1, round(height * size[1] / size[0])))
+    crop_height = min(height, max(1, round(width * size[0] / size[1])))
+    left, top = (width - crop_width) // 2, (height - crop_height) // 2
+    return left, top, left + crop_width, top + crop_height
+
+
+def _shrunk(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
+    height, width = size
+    if interpolation == "area":
+        return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    filtered = Image.fromarray(pixels).resize((width, height), PILLOW_FILTERS[interpolation])
+    return np.asarray(filtered)
+
+
+def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Shrink by averaging the covered area, then grow linearly: each axis as it needs."""
+    height, width = min(pixels.shape[0], size[0]), min(pixels.shape[1], size[1])
+    if (height, width) != pixels.shape[:2]:
+        pixels = _shrunk(pixels, (height, width), "area")
+    if (height, width) != tuple(size):
+        pixels = cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return pixels

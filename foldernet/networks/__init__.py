@@ -1,0 +1,123 @@
+"""Networks, a file each, found by name: nothing is registered anywhere.
+
+`networks/<name>.py` has a function of the same name, `(input_shape, classes, **options) ->
+keras.Model`, and perhaps `VARIANTS`, variant -> arguments of that function. A user's own file,
+named by its path, looks the same.
+"""
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from foldernet.terminal import UserError, listed
+
+if TYPE_CHECKING:  # TensorFlow takes three seconds; an unknown name is answered before that
+    import keras
+
+
+def check_name(model: str) -> str:
+    """The name of a network that `build` can build, without building it.
+
+    Args:
+        model: a name in this folder, or the path of a .py file; then perhaps `:variant`.
+
+    Raises:
+        UserError: there is no such network.
+    """
+    name, _ = _parts(model)
+    path = Path(name)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise UserError(
+                f"There is no file '{path}'. --model takes a network's name, or its file."
+            )
+        return path.stem
+    known = [module.name for module in pkgutil.iter_modules(__path__)]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"There are {listed(known)}, or a .py file."
+        raise UserError(f"There is no network '{name}'. {hint}")
+    return name
+
+
+def build(
+    model: str, input_shape: tuple[int, int, int], classes: int, options: tuple[str, ...] = ()
+) -> "keras.Model":
+    """Build a network.
+
+    Args:
+        model: as for `check_name`.
+        input_shape: (height, width, channels).
+        classes: how many outputs.
+        options: arguments of the network's function, each "name=value".
+
+    Returns:
+        A functional model: pixels (n, *input_shape) 0..255 -> probabilities (n, classes).
+
+    Raises:
+        UserError: an unknown variant or option, or the network doesn't fit.
+    """
+    name, variant = _parts(model)
+    module = _module(name)
+    function = getattr(module, check_name(model), None)
+    if function is None:
+        raise UserError(f"'{name}' has no function '{check_name(model)}(input_shape, classes)'.")
+    variants = getattr(module, "VARIANTS", {})
+    if variant and variant not in variants:
+        raise UserError(
+            f"'{name}' has no variant '{variant}'. It has {listed(variants) or 'no variants'}."
+        )
+    arguments = variants.get(variant, {}) | dict(map(_option, options))
+    network = _called(function, input_shape, classes, arguments)
+    if network.input_shape != (None, *input_shape) or network.output_shape != (None, classes):
+        raise UserError(
+            f"The network '{name}' turns {network.input_shape} into {network.output_shape}."
+            f" Expected {(None, *input_shape)} into {(None, classes)}, probabilities of classes."
+        )
+    return network
+
+
+def _called(function, input_shape, classes, arguments: dict[str, Any]) -> "keras.Model":
+    try:
+        inspect.signature(function).bind(input_shape, classes, **arguments)
+    except TypeError as error:
+        raise UserError(
+            f"--model-options: {error}. The network's function is"
+            f" {function.__name__}{inspect.signature(function)}."
+        ) from error
+    return function(input_shape, classes, **arguments)
+
+
+def _parts(model: str) -> tuple[str, str]:
+    """Name or path, and variant, which is empty where none is named."""
+    if model.endswith(".py"):  # on Windows, a path has a colon of its own
+        return model, ""
+    name, _, variant = model.rpartition(":") if ":" in model else (model, "", "")
+    return name, variant
+
+
+def _module(name: str) -> ModuleType:
+    if not name.endswith(".py"):
+        return importlib.import_module(f"{__name__}.{name}")
+    path = Path(name)
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """`rate=0.5` as ("rate", 0.5); what is no Python literal is text."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--model-options '{text}' has no value. Expected name=value.")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value

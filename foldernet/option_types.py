@@ -1,0 +1,128 @@
+"""What options classes are made of: the base that checks them, and the marks on their fields."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from foldernet.terminal import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The numbers that an option takes, both ends included; None is no limit."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+MAY_CHANGE_ON_RESUME = "may change when a run is resumed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The base of options classes.
+
+    A field is `name: Annotated[type, *marks] = default`, and the string below it is its help. Marks
+    are a `Range`, `MAY_CHANGE_ON_RESUME`, and those of tyro.
+
+    Raises:
+        UserError: a value is outside its range, or isn't one of its choices.
+    """
+
+    def __post_init__(self):
+        for name, annotation in annotations(type(self)).items():
+            _check(name, getattr(self, name), annotation)
+
+
+def annotations(owner: type[Options]) -> dict[str, Any]:
+    """Name -> type and marks of each option."""
+    fields = {field.name for field in dataclasses.fields(owner)}
+    hints = typing.get_type_hints(owner, include_extras=True)
+    return {name: hint for name, hint in hints.items() if name in fields}
+
+
+def marks(annotation: Any) -> tuple:
+    """What an option's type is annotated with."""
+    return getattr(annotation, "__metadata__", ())
+
+
+def _kind(annotation: Any) -> Any:
+    """The type itself, without marks and None."""
+    kind = typing.get_args(annotation)[0] if marks(annotation) else annotation
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        kind = next(inner for inner in typing.get_args(kind) if inner is not types.NoneType)
+    return kind
+
+
+def _check(name: str, value: Any, annotation: Any) -> None:
+    if value is None:
+        return
+    kind, option = _kind(annotation), flag(name)
+    if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
+        choices = ", ".join(typing.get_args(kind))
+        raise UserError(f"{option} '{value}' is unknown. Choose from {choices}.")
+    for limits in marks(annotation):
+        if isinstance(limits, Range):
+            for number in value if isinstance(value, tuple) else (value,):
+                if not isinstance(number, int | float):
+                    raise UserError(f"{option} {number!r} is not a number.")
+                if limits.low is not None and not number >= limits.low:
+                    raise UserError(
+                        f"{option} {number} is too small; it must be at least {limits.low}."
+                    )
+                if limits.high is not None and not number <= limits.high:
+                    raise UserError(
+                        f"{option} {number} is too large; it must be at most {limits.high}."
+                    )
+
+
+def converted(owner: type[Options], values: dict[str, Any]) -> dict[str, Any]:
+    """Values by name, as the fields of `owner` have them: what JSON or a caller from Python gives
+    as a list or text may be a tuple or path.
+
+    Raises:
+        UserError: a name that is no option.
+    """
+    known = annotations(owner)
+    for name in values:
+        if name not in known:
+            raise UserError(f"There is no option '{name}'{nearest(name, known)}")
+    return {name: _convert(_kind(known[name]), value) for name, value in values.items()}
+
+
+def _convert(kind: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if typing.get_origin(kind) is tuple:
+        return tuple(_convert(typing.get_args(kind)[0], item) for item in value)
+    return Path(value) if kind is Path else value
+
+
+def changed_on_resume(options: Options, before: dict[str, Any]) -> list[str]:
+    """Options that differ from those of a run and would change it: `--seed 1 (it was 0)`.
+
+    Args:
+        before: the run's options by name, as config.json has them.
+    """
+    before = converted(type(options), before)
+    return [
+        f"{flag(name)} {getattr(options, name)} (it was {before.get(name)})"
+        for name, annotation in annotations(type(options)).items()
+        if MAY_CHANGE_ON_RESUME not in marks(annotation)
+        and getattr(options, name) != before.get(name)
+    ]
+
+
+def flag(name: str) -> str:
+    """`--image-size` of `image_size`."""
+    return "--" + name.replace("_", "-")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """How an error on an unknown name ends: with the nearest known one, if there is one."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ". --help lists them."

@@ -1,0 +1,141 @@
+"""The options of training and prediction, once each; the command line is made of them."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from foldernet.augmentations import AugmentationOptions
+from foldernet.option_types import MAY_CHANGE_ON_RESUME, Options, Range
+from foldernet.terminal import UserError
+
+Cache = Literal["auto", "memory", "disk", "off"]
+
+
+def shown_as(metavar: str, **more):
+    """How the help shows an option whose default is to have none."""
+    return arg(metavar=metavar, help_behavior_hint="", **more)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions(Options):
+    """Train a Keras network on a folder of images, one folder per class."""
+
+    data: Annotated[Positional[Path | None], shown_as("DATA"), MAY_CHANGE_ON_RESUME] = None
+    """Folder with train/ and val/ (and test/, if you like), or with the class folders themselves,
+    of which a part is then kept for validation. By default, the animals that come with the
+    project."""
+
+    mode: str = "classify"
+    """What is learned."""
+
+    name: Annotated[str | None, shown_as("NAME"), MAY_CHANGE_ON_RESUME] = None
+    """Run name, used for models/NAME and logs/NAME. By default mode, network and time."""
+
+    config: Annotated[Path | None, shown_as("FILE"), MAY_CHANGE_ON_RESUME] = None
+    """Repeat the run that this config.json describes; other options on top."""
+
+    seed: Annotated[int, Range(0)] = 0
+    """Seed of everything random. The same seed gives the same run."""
+
+    image_size: Annotated[int, Range(8, 4096), arg(aliases=["--imgsz", "--img-size"])] = 48
+    """Pixels per side that images are resized to. Twice the size costs four times the work."""
+
+    validation_split: Annotated[float, Range(0.01, 0.9)] = 0.2
+    """Share of every class kept for validation where there is no val/, chosen by a hash of each
+    image's content, so that adding images moves none."""
+
+    cache: Annotated[Cache, MAY_CHANGE_ON_RESUME] = "auto"
+    """Where decoded images are kept: on disk for the next run, and in memory if they fit in a
+    quarter of what is free (auto); only in memory or on disk; or nowhere."""
+
+    workers: Annotated[int, Range(0), MAY_CHANGE_ON_RESUME] = 1
+    """Batches prepared at a time. Each uses all cores already, so that more are seldom faster; they
+    never change results."""
+
+    epochs: Annotated[int, Range(1), MAY_CHANGE_ON_RESUME] = 25
+    """Passes over the training images."""
+
+    batch_size: Annotated[int | None, Range(1), shown_as("INT", aliases=["--batch", "-b"])] = None
+    """Images per step. By default 16 to 128, so that an epoch has some twenty steps."""
+
+    optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
+    """Optimizer."""
+
+    learning_rate: Annotated[
+        float | None, Range(0), shown_as("FLOAT", aliases=["--lr", "--lr0"])
+    ] = None
+    """Highest learning rate. By default 0.003 at 128 images per step, scaled by the square root of
+    the batch size."""
+
+    weight_decay: Annotated[float, Range(0)] = 0.05
+    """Weight decay; 0 is off."""
+
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    """Learning-rate schedule: cosine warms up in the first twelfth of the steps and falls to zero;
+    step divides by ten after half and three quarters of the epochs."""
+
+    early_stopping: Annotated[int, Range(0), MAY_CHANGE_ON_RESUME] = 0
+    """Stop after so many epochs without a better validation loss; 0 is off."""
+
+    def with_defaults(self, images: int) -> "TrainOptions":
+        """These options with the batch size and learning rate that suit so many training images.
+
+        Large batches use the cores better, and a small dataset needs its steps. The learning rate
+        grows with the square root of the batch size, as the noise of a gradient falls with it.
+        """
+        batch_size = self.batch_size
+        if batch_size is None:
+            batch_size = next((size for size in (128, 64, 32) if images >= 20 * size), 16)
+        rate = self.learning_rate
+        rate = 0.003 * (batch_size / 128) ** 0.5 if rate is None else rate
+        return dataclasses.replace(self, batch_size=batch_size, learning_rate=rate)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifyOptions(AugmentationOptions, TrainOptions):
+    """Train a Keras network on a folder of images, one folder per class."""
+
+    model: str = "simpleconv3"
+    """Network: one of foldernet/networks, perhaps with a variant (name:variant), or the path of a
+    .py file of your own."""
+
+    model_options: Annotated[UseAppendAction[tuple[str, ...]], shown_as("NAME=VALUE")] = ()
+    """Argument of the network's function (repeatable)."""
+
+    color_mode: Literal["rgb", "grayscale"] = "rgb"
+    """Color or grayscale images."""
+
+    label_smoothing: Annotated[float, Range(0, 0.9)] = 0.1
+    """Probability taken from the true class, against overconfidence."""
+
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced lets images of rare classes count for more, so that all classes weigh the same."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictOptions(Options):
+    """Say which class is on images, with the newest classifier that was trained or another; or blur
+    them, with a --run of the blur mode."""
+
+    paths: Annotated[Positional[tuple[str, ...]], arg(metavar="PATH [PATH ...]")] = ()
+    """Images, folders of images, or patterns ('*.jpg')."""
+
+    run: Annotated[str | None, shown_as("RUN")] = None
+    """A run's name or folder, or a .keras file of one. By default the newest classifier in
+    models/."""
+
+    top: Annotated[int, Range(1)] = 3
+    """Classes to name for each image, the most probable first."""
+
+    json: Annotated[Path | None, shown_as("FILE")] = None
+    """Write the predictions to this file as JSON; - is standard output."""
+
+    csv: Annotated[Path | None, shown_as("FILE")] = None
+    """Write the predictions to this file as CSV; - is standard output."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.paths:
+            raise UserError("No image is named. Give paths of images, folders, or patterns.")

@@ -1,0 +1,38 @@
+"""Prediction: from a run to what answers for images."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foldernet import rooms, terminal
+from foldernet.terminal import UserError
+from foldernet.training import model_file, runs
+
+if TYPE_CHECKING:
+    from foldernet.inference.predictor import Predictor
+
+
+def load(run: str | os.PathLike | None = None) -> "Predictor":
+    """Open a trained model; a file that could run code, or isn't ours, is refused.
+
+    Args:
+        run: a run's name, its folder, or a .keras file that train.py saved; by default the newest
+            classifier in models/.
+
+    Raises:
+        UserError: there is no such run, or the file is something else, damaged, or refused.
+
+    Example:
+        foldernet.load("pets-1").predict(["cat.jpg"])[0].ranking[0]  # ("cats", 0.98)
+    """
+    path = runs.find(run, mode="classify")
+    path = path / runs.BEST if path.is_dir() else path
+    metadata = model_file.read_metadata(path)
+    mode = metadata.get("mode")
+    if not isinstance(mode, str) or mode not in rooms.TASKS:
+        raise UserError(
+            f"'{path}' was trained in mode {terminal.printable(repr(mode)[:60])}, and this version"
+            f" knows {terminal.listed(rooms.TASKS)}. It may be from a newer one."
+        )
+    with terminal.quiet_tensorflow():
+        return rooms.task_class(mode).predictor(Path(path), metadata)

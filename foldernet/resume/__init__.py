@@ -1,0 +1,1 @@
+"""Runs that survive interruptions: checkpoints, signals, and `--resume`."""

@@ -1,0 +1,215 @@
+"""What saves a run while `fit` runs, restores it, and shuts it down in good order."""
+
+import contextlib
+import math
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from foldernet import terminal
+from foldernet.options import TrainOptions
+from foldernet.resume import state as states
+from foldernet.resume.state import State
+from foldernet.terminal import Stopped, UserError
+from foldernet.training.runs import Run
+
+VARIABLES = {
+    "model": lambda model: model.variables,
+    "optimizer": lambda model: model.optimizer.variables,
+    "metrics": lambda model: model.metrics_variables,
+}
+# Of Keras's own callbacks, what has to outlive a restart; ours name it themselves, in `kept`.
+KEPT_OF_KERAS = {keras.callbacks.EarlyStopping: ("best", "wait", "best_epoch")}
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes a run's state every few minutes and when a signal asks it to stop, and restores it.
+
+    It comes first among the callbacks, which then find their own state in place.
+
+    Args:
+        run: whose folder the state goes to; it is resumed from the state there, if there is one.
+        options: say how often, and how many epochs there are to be.
+        batches: the training iterator.
+        callbacks: all others. Those with a state of their own name the attributes that make it up,
+            JSON or arrays, in an attribute `kept`.
+        history: gets the logs of the epochs before this session.
+
+    Attributes:
+        ended: whether training has ended, and only the report is left.
+
+    Raises:
+        UserError: the state is damaged, or has more epochs than the options ask for.
+    """
+
+    def __init__(
+        self, run: Run, options: TrainOptions, batches, callbacks: list, history: list[dict]
+    ):
+        super().__init__()
+        self.folder, self.batches, self.callbacks = run.models, batches, callbacks
+        self.resume_command = f"python train.py --resume --name {run.name}"
+        self.epochs, self.seconds = options.epochs, 60 * options.state_minutes
+        self.state = state = states.read(self.folder) if options.resume else None
+        self.history = history
+        history += state.history if state else []
+        if len(history) > self.epochs:
+            raise UserError(
+                f"The run '{run.name}' has trained for {len(history)} epochs already, more"
+                f" than --epochs {self.epochs}. Ask for more."
+            )
+        self.ended = bool(state) and state.ended >= self.epochs
+        self.signal = None
+        if state:
+            self._restore_callbacks(state)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch, self.first, self.logs = epoch, 0, {}
+        if self.state:
+            self.first, self.logs = self.state.batch, self.state.logs
+            self._restore_variables(self.state)
+            self._restore_callbacks(self.state)  # again: Keras's forget all when training begins
+            self.state, self.written = None, time.monotonic()
+            steps = len(self.batches)
+            terminal.status(
+                f"Resuming in epoch {epoch + 1}, "
+                + (f"at step {self.first + 1} of {steps}" if self.first < steps else "to validate")
+            )
+        elif epoch == 0 and (error := self._write(0)):
+            raise error
+        self.batches.begin(epoch, self.first)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        at = self.first + batch
+        if at >= len(self.batches):  # of an epoch whose training was over when it was resumed
+            return
+        if self.signal:
+            self._stop(at)
+        if time.monotonic() - self.written >= self.seconds:
+            self._write(at)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise self._diverged("loss")
+        self.logs = dict(logs)
+
+    def on_test_batch_begin(self, batch, logs=None):
+        if self.signal:  # validation leaves all variables as the last training step left them
+            self._stop(len(self.batches))
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in self.logs.items():
+            logs.setdefault(name, value)  # Keras has none if only validation was left to do
+
+    def end(self) -> None:
+        """Write the state in which training has ended."""
+        self.epoch, self.logs, self.ended = len(self.history), {}, True
+        if self.signal:
+            self._stop(0)
+        self._write(0)
+
+    def _restore_variables(self, state: State) -> None:
+        variables = _variables(self.model)
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        if {name: array.shape for name, array in state.arrays.items()} != shapes:
+            raise UserError(
+                f"'{self.folder / states.NEWEST}' is the state of another network than this one."
+                " Start a new run."
+            )
+        for name, variable in variables.items():
+            variable.assign(state.arrays[name])
+
+    def _restore_callbacks(self, state: State) -> None:
+        for callback in self.callbacks:
+            for name, value in state.callbacks.get(type(callback).__name__, {}).items():
+                setattr(callback, name, value)
+
+    def _write(self, batch: int) -> OSError | None:
+        """Write the state before `batch` of this epoch; where that fails, say so, and leave the one
+        before."""
+        self.written = time.monotonic()
+        arrays = {
+            name: keras.ops.convert_to_numpy(variable)
+            for name, variable in _variables(self.model).items()
+        }
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise self._diverged("weights")  # a ReLU can make a finite loss of them
+        callbacks = {
+            type(callback).__name__: {name: getattr(callback, name) for name in _kept(callback)}
+            for callback in self.callbacks
+        }
+        ended = self.epochs if self.ended else 0
+        state = State(self.epoch, batch, arrays, callbacks, self.history, self.logs, ended)
+        try:
+            states.write(self.folder, state)
+        except OSError as error:
+            terminal.warn(f"no checkpoint can be written to '{self.folder}' ({error.strerror})")
+            return error
+        return None
+
+    def _diverged(self, what: str) -> UserError:
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        return UserError(
+            f"The {what} became NaN or infinite in epoch {self.epoch + 1}: training diverged. Lower"
+            f" --learning-rate, which was {rate:.2g}, and start again; what was learned before is"
+            f" kept in '{self.folder}'."
+        )
+
+    def _stop(self, batch: int) -> None:
+        since = " from the checkpoint before" if self._write(batch) else ""
+        name = signal.Signals(self.signal).name
+        raise Stopped(f"Stopped by {name}. Resume{since}: {self.resume_command}", self.signal)
+
+
+@contextlib.contextmanager
+def graceful_shutdown(checkpoint: Checkpoint) -> Iterator[None]:
+    """Have SIGTERM and Ctrl-C end the run after the current step, and a second one at once; say how
+    to resume when the disk fails. In a thread that isn't the main one, signals are left alone.
+
+    Raises:
+        UserError: a file can't be written.
+    """
+
+    def stop(number, _frame):
+        if checkpoint.ended:  # nothing but the report is left, and it can be made again
+            raise Stopped(f"Stopped. Resume: {checkpoint.resume_command}", number)
+        if checkpoint.signal:
+            os._exit(128 + number)
+        checkpoint.signal = number
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nStopping after this step; once more stops at once, and loses it.\n")
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        with warnings.catch_warnings():
+            # An epoch that is resumed in its middle is shorter than Keras was told.
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+            yield
+    except OSError as error:
+        raise UserError(
+            f"The run can't be written ({error}). Mend that, and resume:"
+            f" {checkpoint.resume_command}"
+        ) from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """All variables that training changes."""
+    return {
+        f"{group}.{index}": variable
+        for group, of in VARIABLES.items()
+        for index, variable in enumerate(of(model))
+    }
+
+
+def _kept(callback: keras.callbacks.Callback) -> tuple[str, ...]:
+    return KEPT_OF_KERAS.get(type(callback)) or getattr(callback, "kept", ())

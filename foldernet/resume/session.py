@@ -1,0 +1,83 @@
+"""A training that survives interruptions, in place of `foldernet.training.session`."""
+
+import contextlib
+import os
+
+from foldernet import files, terminal
+from foldernet.resume import earlier
+from foldernet.resume.options import ResumeOptions
+from foldernet.training import description, runs
+from foldernet.training.runs import METRICS, Run
+from foldernet.training.session import Session
+
+METRICS_BEFORE = "metrics-before.json"
+Options = ResumeOptions
+
+
+def earlier_options(given: dict) -> dict:
+    """The options of the run that `--resume` means, by name; empty without `--resume`."""
+    return earlier.options_of_earlier(given.get("name")) if given.get("resume") else {}
+
+
+class ResumableSession(Session):
+    """Checkpoints every few minutes and when a signal asks to stop; `--resume` goes on from them.
+
+    Raises:
+        UserError: the options don't fit the run to resume.
+    """
+
+    def __init__(self, options):
+        super().__init__(options)
+        if options.resume:
+            earlier.check_resumable(options)
+
+    @contextlib.contextmanager
+    def opened_run(self, default_name):
+        if not self.options.resume:
+            with super().opened_run(default_name) as run:
+                yield run
+            return
+        self.run = Run(self.options.name)
+        with runs.locked(self.run):
+            yield self.run
+
+    def describe(self, options, dataset, paths):
+        folder = self.run.models
+        hashes = earlier.hashes_of(paths, options.cache)
+        if not options.resume:
+            files.write_json(folder / earlier.FILES, hashes)
+            super().describe(options, dataset, paths)
+            return
+        earlier.check_same_files(self.run, hashes)
+        before = description.read(folder / description.FILE)
+        now = description.environment_info()
+        if now["versions"] != before["versions"]:
+            terminal.warn(
+                "this run began with other versions of Python or its packages, as config.json"
+                " says; the last digits may differ from those of an uninterrupted run"
+            )
+        if (folder / METRICS).exists():  # of a run that goes on, they aren't the last ones
+            os.replace(folder / METRICS, folder / METRICS_BEFORE)
+        config = description.describe(options, dataset)["config"]
+        resumed = [*before.get("resumed", []), now]
+        files.write_json(folder / description.FILE, before | {"config": config, "resumed": resumed})
+
+    def watch(self, batches, callbacks):
+        from foldernet.resume.checkpoint import Checkpoint
+
+        super().watch(batches, callbacks)
+        self.checkpoint = Checkpoint(self.run, self.options, batches, self.callbacks, self.history)
+        self.callbacks = [self.checkpoint, *self.callbacks]
+        self.ended = self.checkpoint.ended
+
+    def running(self):
+        from foldernet.resume.checkpoint import graceful_shutdown
+
+        return graceful_shutdown(self.checkpoint)
+
+    def end(self):
+        super().end()
+        self.checkpoint.end()
+
+
+SESSION = ResumableSession

@@ -1,0 +1,109 @@
+"""The file that a run resumes from: weights, optimizer, position in the data, callbacks, history.
+
+It is written whole, and the one before is kept. Batches are pure functions of (seed, epoch, index),
+so that a position in the data is two numbers. The file is NumPy's, without pickles, and ends with a
+checksum.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foldernet import files, terminal
+from foldernet.terminal import UserError
+
+NEWEST, BEFORE = "state.npz", "state-before.npz"
+FACTS = "facts"  # the member that holds, as JSON, all that isn't an array
+CHECKSUM = hashlib.blake2b  # after NumPy's own file, whose directory has none
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """Where a run stands.
+
+    Attributes:
+        epoch, batch: what comes next; `batch` is the number of batches in an epoch where only its
+            validation is still to come.
+        arrays: name -> array: the variables of the model, the optimizer and the metrics.
+        callbacks: class name -> attribute -> JSON.
+        history: each epoch's logs.
+        logs: of the epoch that has begun, as far as it got.
+        ended: after how many epochs training was to end, if it has; else 0.
+    """
+
+    epoch: int
+    batch: int
+    arrays: dict[str, np.ndarray]
+    callbacks: dict[str, dict[str, Any]]
+    history: list[dict]
+    logs: dict[str, float]
+    ended: int
+
+
+def write(folder: Path, state: State) -> None:
+    """Write the state whole, and keep the one before.
+
+    Raises:
+        OSError: it can't be written; the files that were there still are.
+    """
+    facts = {
+        field.name: getattr(state, field.name)
+        for field in dataclasses.fields(State)
+        if field.name != "arrays"
+    }
+    encoded = np.frombuffer(json.dumps(facts, default=_plain).encode(), np.uint8)
+
+    def save(temporary: Path) -> None:
+        with open(temporary, "w+b") as file:
+            np.savez(file, **{FACTS: encoded}, **state.arrays)
+            file.seek(0)
+            file.write(hashlib.file_digest(file, CHECKSUM).digest())
+
+    files.write_whole(folder / NEWEST, save, before=folder / BEFORE)
+
+
+def read(folder: Path) -> State | None:
+    """The newest state in a run's folder that is whole; None if none was ever written.
+
+    Raises:
+        UserError: there are only damaged ones.
+    """
+    damaged = []
+    for path in (folder / NEWEST, folder / BEFORE):
+        try:
+            state = _load(path)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            damaged.append(path)
+            continue
+        if damaged:
+            terminal.warn(f"'{damaged[0]}' is damaged; the checkpoint before it is used")
+        return state
+    if damaged:
+        raise UserError(
+            f"{terminal.listed(damaged)} is damaged, and there is no other checkpoint to resume"
+            f" from. Start a new run; with --weights {folder / 'best.keras'}, from the best epoch."
+        )
+    return None
+
+
+def _load(path: Path) -> State:
+    """Raises FileNotFoundError, or ValueError or another OSError if the file is damaged."""
+    content = memoryview(path.read_bytes())
+    size = CHECKSUM().digest_size
+    if CHECKSUM(content[:-size]).digest() != content[-size:]:
+        raise ValueError(f"'{path}' doesn't have its own checksum")
+    with np.load(io.BytesIO(content[:-size]), allow_pickle=False) as file:
+        arrays = dict(file)
+    return State(arrays=arrays, **json.loads(arrays.pop(FACTS).tobytes()))
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's arrays and numbers, and tensors, as JSON has them."""
+    return np.asarray(value).tolist()

@@ -1,0 +1,88 @@
+"""The tables of modes and optional packages: take out a line and its folder, and the rest works."""
+
+import dataclasses
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from foldernet.options import TrainOptions
+from foldernet.terminal import UserError, listed
+from foldernet.training import session
+
+if TYPE_CHECKING:
+    from foldernet.tasks.task import Task
+
+# Mode -> module whose TASK is its `foldernet.tasks.task.Task`.
+TASKS = {
+    "classify": "foldernet.tasks.classify",
+    "blur": "foldernet.blur.task",
+}
+# The modules below may each have `Options`, a dataclass of the options that they add to a training,
+# and are imported before TensorFlow.
+#
+# They look at the images before training:
+#   exclude(options, dataset) -> Dataset, before TensorFlow is imported
+#   examine(options, dataset, batches) -> Dataset, and (name, text) pairs for the terminal
+BEFORE_TRAINING = [
+    "foldernet.checks.before_training",
+]
+# They change the network before it is compiled:
+#   prepare(options, network) -> (name, text) pairs for the terminal
+PREPARE_NETWORK = [
+    "foldernet.transfer.prepare",
+]
+# What surrounds `fit`, in place of `foldernet.training.session`; of several, the first one counts:
+#   earlier_options(given) -> options of an earlier run, for those that aren't given
+#   SESSION: a subclass of `foldernet.training.session.Session`
+AROUND_TRAINING = [
+    "foldernet.resume.session",
+]
+# `foldernet NAME` -> the function that it runs, as module:function.
+COMMANDS = {
+    "train": "foldernet.commands:train",
+    "predict": "foldernet.commands:predict",
+    "check": "foldernet.checks.command:check",
+}
+# What `import foldernet` offers besides -> its module.
+EXPORTS = {
+    "ImageDataGenerator": "foldernet.batches.generator",
+    "load": "foldernet.predict",
+    "BlurDataGenerator": "foldernet.blur.pairs",
+    "estimate_kernel": "foldernet.blur.reference",
+}
+
+
+def task_class(mode: str) -> type["Task"]:
+    """The class of a mode; TensorFlow isn't imported for it.
+
+    Raises:
+        UserError: an unknown mode.
+    """
+    if mode not in TASKS:
+        raise UserError(f"There is no --mode '{mode}'. Choose from {listed(TASKS)}.")
+    return importlib.import_module(TASKS[mode]).TASK
+
+
+def modules(table: list[str]) -> list[ModuleType]:
+    """The modules that a table names."""
+    return [importlib.import_module(name) for name in table]
+
+
+def options_class(mode: str) -> type[TrainOptions]:
+    """The options of a training in a mode: the mode's own, and those of optional packages."""
+    own = task_class(mode).Options
+    added = modules([*BEFORE_TRAINING, *PREPARE_NETWORK, *AROUND_TRAINING])
+    # Last in the help come the options of the first base.
+    bases = (*(module.Options for module in added if hasattr(module, "Options")), own)
+    namespace = {"__doc__": own.__doc__, "__module__": own.__module__}
+    return dataclasses.dataclass(frozen=True)(type(own.__name__, bases, namespace))
+
+
+def modes_with(option: str) -> list[str]:
+    """The modes that have an option of this name."""
+    return [mode for mode in TASKS if option in task_class(mode).Options.__dataclass_fields__]
+
+
+def session_module() -> ModuleType:
+    """What surrounds `fit`."""
+    return next(iter(modules(AROUND_TRAINING)), session)

@@ -1,0 +1,85 @@
+"""Classify: which class is on an image. The default mode."""
+
+from foldernet import networks
+from foldernet.options import ClassifyOptions
+from foldernet.tasks.task import Task
+
+SHOWN_IMAGES = 32
+
+
+class Classify(Task):
+    """Learn the classes of a folder of images, one folder per class."""
+
+    Options = ClassifyOptions
+    monitors = ("val_accuracy", "-val_loss")
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.color_mode = options.color_mode
+        self.network_name = networks.check_name(options.model)
+
+    def augmentation(self):
+        return self.options.augmentation()
+
+    def network(self, dataset):
+        channels = 1 if self.color_mode == "grayscale" else 3
+        options, size = self.options, self.options.image_size
+        shape, classes = (size, size, channels), len(dataset.classes)
+        return networks.build(options.model, shape, classes, options.model_options)
+
+    def compile_arguments(self, steps_per_epoch):
+        arguments, schedule = super().compile_arguments(steps_per_epoch)
+        return arguments | {"loss": self._loss(), "metrics": ["accuracy"]}, schedule
+
+    def class_weight(self, dataset):
+        if self.options.class_weights == "none":
+            return None
+        import numpy as np
+        from sklearn.utils.class_weight import compute_class_weight
+
+        labels = dataset.splits["training"].labels
+        return dict(
+            enumerate(compute_class_weight("balanced", classes=np.unique(labels), y=labels))
+        )
+
+    def show_batches(self, dataset, batches, log):
+        from foldernet.evaluation import figures
+
+        images, one_hot = batches["training"][0]
+        names = [dataset.classes[label] for label in one_hot.argmax(axis=1)[:SHOWN_IMAGES]]
+        title = "Training images as the network sees them"
+        log.show("training_images", figures.mosaic(images[:SHOWN_IMAGES], names, title))
+
+    def metadata(self, dataset):
+        return super().metadata(dataset) | {"classes": list(dataset.classes)}
+
+    def report(self, dataset, batches, model, log, run):
+        from foldernet.evaluation import figures, scores
+
+        found = {}
+        for split in ("validation", "test"):
+            if split in batches and len(dataset.splits[split]):
+                labels = batches[split].classes
+                probabilities = model.predict(batches[split], verbose=0)
+                found[split] = scores.classification_scores(
+                    labels, probabilities, dataset.classes, self._loss()
+                )
+                if split == "validation":
+                    figures.draw_classifier(
+                        log, batches[split], probabilities, dataset.classes, model
+                    )
+        return found.pop("validation") | found
+
+    def _loss(self):
+        import keras
+
+        return keras.losses.CategoricalCrossentropy(label_smoothing=self.options.label_smoothing)
+
+    @staticmethod
+    def predictor(path, metadata):
+        from foldernet.inference.classifier import Classifier
+
+        return Classifier(path, metadata)
+
+
+TASK = Classify

@@ -1,0 +1,144 @@
+"""What a mode is: a class with defaults, of which a mode overrides what it does differently."""
+
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from foldernet.datasets import folders
+from foldernet.datasets.image_list import Dataset
+from foldernet.options import TrainOptions
+
+if TYPE_CHECKING:  # TensorFlow takes three seconds; a wrong folder is answered before that
+    from pathlib import Path
+
+    import keras
+
+    from foldernet.evaluation.figures import FigureLog
+    from foldernet.inference.predictor import Predictor
+    from foldernet.training.runs import Run
+
+Batches = dict[str, Any]  # split -> iterator of `foldernet.batches`
+
+
+class Task:
+    """A mode of `train.py`; this one reads folders of classes and predicts numbers.
+
+    `train` calls the methods in the order in which they stand here. Up to `files` they do without
+    TensorFlow, and the module of a mode may not import it, so that `--help` answers at once.
+
+    Attributes:
+        Options: the mode's options, a dataclass.
+        monitors: names in Keras's logs that tell which epoch is best, ties decided by the next; a
+            leading "-" means that lower is better.
+        color_mode: what images are read as, "rgb" or "grayscale".
+        network_name: names a run that the user doesn't name.
+        options: an instance of `Options`.
+    """
+
+    Options: ClassVar[type[TrainOptions]] = TrainOptions
+    monitors: ClassVar[tuple[str, ...]] = ("-val_loss",)
+    color_mode = "rgb"
+    network_name = "network"
+
+    def __init__(self, options: TrainOptions):
+        self.options = options
+
+    def find_dataset(self) -> Dataset:
+        """Find the images.
+
+        Raises:
+            UserError: they are missing, or not as the mode needs them.
+        """
+        options = self.options
+        return folders.find(options.data, options.validation_split, options.cache)
+
+    def files(self, dataset: Dataset) -> dict[str, str]:
+        """Every file that a run is made of: a name that stays when the folder moves -> path."""
+        return {
+            f"{split}/{name}": os.path.join(images.directory, name)
+            for split, images in dataset.splits.items()
+            for name in images.names
+        }
+
+    def augmentation(self) -> dict[str, Any]:
+        """Arguments of `ImageDataGenerator` for the training images."""
+        return {}
+
+    def batches(self, dataset: Dataset) -> Batches:
+        """Batches of each split for `fit`: (n, size, size, channels) uint8 and targets. Only the
+        training split is shuffled and augmented."""
+        from foldernet.batches.generator import ImageDataGenerator
+
+        options = self.options
+        common = {"dtype": "uint8", "cache": options.cache}
+        batches = {}
+        for split, images in dataset.splits.items():
+            training = split == "training"
+            generator = ImageDataGenerator(**common, **(self.augmentation() if training else {}))
+            batches[split] = generator.flow_from_directory(
+                images,
+                target_size=(options.image_size, options.image_size),
+                color_mode=self.color_mode,
+                batch_size=options.batch_size,
+                shuffle=training,
+                seed=options.seed,
+            )
+            batches[split].workers = options.workers
+        return batches
+
+    def measure(self, dataset: Dataset, batches: Batches) -> None:
+        """Learn from the images what training is set by; nothing by default."""
+
+    def network(self, dataset: Dataset) -> "keras.Model":
+        """An untrained network."""
+        raise NotImplementedError
+
+    def compile_arguments(self, steps_per_epoch: int) -> tuple[dict, list]:
+        """Arguments of `compile`, and the callbacks that set the learning rate."""
+        from foldernet.training import optimizers
+
+        optimizer, schedule = optimizers.optimizer(self.options, steps_per_epoch)
+        return {"optimizer": optimizer, "loss": "mse", **optimizers.execution()}, schedule
+
+    def class_weight(self, dataset: Dataset) -> dict[int, float] | None:
+        """How much an image of each class counts; None is all the same."""
+        return None
+
+    def facts(self, dataset: Dataset) -> list[tuple[str, str]]:
+        """What the terminal says of the mode before training, as (name, text)."""
+        return []
+
+    def show_batches(self, dataset: Dataset, batches: Batches, log: "FigureLog") -> None:
+        """Draw the first training batch as the network will see it."""
+
+    def callbacks(self, log: "FigureLog") -> list["keras.callbacks.Callback"]:
+        """What else watches `fit`. TensorBoard and history.csv show what these add to the logs."""
+        return []
+
+    def metadata(self, dataset: Dataset) -> dict[str, Any]:
+        """What the model's file says of itself for prediction, as JSON."""
+        size = self.options.image_size
+        return {
+            "mode": self.options.mode,
+            "size": [size, size],
+            "color_mode": self.color_mode,
+            "interpolation": "area",
+            "keep_aspect_ratio": False,
+        }
+
+    def report(
+        self, dataset: Dataset, batches: Batches, model: "keras.Model", log: "FigureLog", run: "Run"
+    ) -> dict[str, Any]:
+        """Score the best model for metrics.json, and draw what it learned."""
+        model.compile(loss="mse")
+        return {"loss": float(model.evaluate(batches["validation"], verbose=0))}
+
+    @staticmethod
+    def predictor(path: "Path", metadata: dict) -> "Predictor":
+        """Open a model that this mode trained.
+
+        Raises:
+            UserError: the file is damaged, refused or not one of this mode.
+        """
+        from foldernet.inference.predictor import Predictor
+
+        return Predictor(path, metadata)

@@ -1,0 +1,124 @@
+"""Training, from a folder of images to a run: what happens, in the order in which it happens."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from foldernet import files, rooms, terminal
+from foldernet.option_types import converted
+from foldernet.options import TrainOptions
+from foldernet.training import description, environment, runs
+from foldernet.training.runs import Run
+
+
+def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Run:
+    """Train a network on a folder of images, one folder per class.
+
+    Args:
+        data: the folder; by default the animals that ship with the project. Or all options at once.
+        **options: as on the command line of train.py, with underscores; see `TrainOptions`.
+
+    Returns:
+        The run: its folders, and the scores of its best model.
+
+    Raises:
+        UserError: a mistake that the user can mend, as its text says.
+
+    Example:
+        run = foldernet.train("pets", epochs=3, name="pets-1")
+        run.metrics["accuracy"]  # 0.93
+    """
+    options = make_options(data, options)
+    environment.check_installation()
+    runs.check_writable()
+    session = rooms.session_module().SESSION(options)
+    task = rooms.task_class(options.mode)(options)
+
+    dataset = task.find_dataset()
+    checks = rooms.modules(rooms.BEFORE_TRAINING)
+    for check in checks:
+        dataset = check.exclude(options, dataset)
+    task.options = options = options.with_defaults(images=len(dataset.splits["training"]))
+
+    with terminal.quiet_tensorflow():  # three seconds, spent now that there is something to train
+        import keras
+
+        from foldernet.evaluation.figures import FigureLog
+        from foldernet.training import callbacks, optimizers, summary
+
+    environment.check_gpu()
+    keras.utils.set_random_seed(options.seed)
+    batches, facts = task.batches(dataset), []
+    for check in checks:
+        dataset, found = check.examine(options, dataset, batches)
+        facts += found
+    task.measure(dataset, batches)
+
+    network = task.network(dataset)
+    for package in rooms.modules(rooms.PREPARE_NETWORK):
+        facts += package.prepare(options, network)
+    arguments, schedule = task.compile_arguments(len(batches["training"]))
+    network.compile(**arguments)
+    optimizers.build(network)
+    environment.check_disk_space(network)
+
+    with session.opened_run(f"{options.mode}-{task.network_name}") as run:
+        session.describe(options, dataset, task.files(dataset))
+        summary.show_start(options, dataset, network, batches, run, facts + task.facts(dataset))
+        log = FigureLog(run.logs)
+        task.show_batches(dataset, batches, log)
+
+        metadata = task.metadata(dataset)
+        best = callbacks.BestModel(run.models / runs.BEST, task.monitors, metadata)
+        session.watch(
+            batches["training"],
+            [
+                callbacks.Pace(batches["training"]),
+                *task.callbacks(log),
+                *schedule,
+                best,
+                callbacks.LastModel(run.models / runs.LAST, metadata),
+                callbacks.Curves(run.logs),
+                *callbacks.early_stopping(options.early_stopping),
+                callbacks.ProgressLog(best),
+            ],
+        )
+        with session.running():
+            if not session.ended:
+                with contextlib.redirect_stdout(sys.stderr):  # Keras's progress is no result
+                    network.fit(
+                        batches["training"],
+                        validation_data=batches["validation"],
+                        initial_epoch=len(session.history),
+                        epochs=options.epochs,
+                        class_weight=task.class_weight(dataset),
+                        shuffle=False,  # the batches are; this would shuffle their order, too
+                        verbose=0,  # ProgressLog shows the progress
+                        callbacks=session.callbacks,
+                    )
+                session.end()
+            scores = task.report(dataset, batches, best.load(), log, run)
+            scores |= summary.pace(best.best_epoch, session.history, batches)
+            files.write_json(run.models / runs.METRICS, scores)
+        summary.show_result(scores, run)
+    return run
+
+
+def make_options(data: str | os.PathLike | TrainOptions | None, given: dict) -> TrainOptions:
+    """The options of a training; the arguments are those of `train`."""
+    if isinstance(data, TrainOptions):
+        given = {name: value for name, value in vars(data).items() if value is not None} | given
+    elif data is not None:
+        given = {"data": Path(data), **given}
+    earlier = earlier_options(given)
+    Options = rooms.options_class(given.get("mode") or earlier.get("mode", "classify"))
+    return Options(**converted(Options, earlier | given))
+
+
+def earlier_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options, by name, of the run that `given` says to repeat or to resume; else none."""
+    if given.get("config"):
+        return description.options_in(Path(given["config"])) | {"name": None}
+    return rooms.session_module().earlier_options(given)

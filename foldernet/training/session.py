@@ -1,0 +1,66 @@
+"""What surrounds `fit`: this session starts a run and trains it to its end, uninterrupted."""
+
+import contextlib
+from typing import Any
+
+from foldernet import files
+from foldernet.datasets.image_list import Dataset
+from foldernet.options import TrainOptions
+from foldernet.training import description, runs
+
+
+class Session:
+    """One training. `train` calls the methods in the order in which they stand here.
+
+    Attributes:
+        options: of the training.
+        run: which is trained; there once `opened_run` is entered.
+        callbacks: for `fit`; there from `watch` on.
+        history: each epoch's logs so far.
+        ended: whether there is nothing left to train.
+    """
+
+    def __init__(self, options: TrainOptions):
+        self.options = options
+        self.history: list[dict[str, float]] = []
+        self.ended = False
+
+    @contextlib.contextmanager
+    def opened_run(self, default_name: str):
+        """The folders of the run, with nobody else writing to them."""
+        run = runs.created(self.options.name, default_name)
+        with runs.locked(run):
+            self.run = run
+            yield run
+
+    def describe(self, options: TrainOptions, dataset: Dataset, paths: dict[str, str]) -> None:
+        """Write down how the run is made.
+
+        Args:
+            paths: name -> path of every file that it is made of.
+        """
+        about = description.describe(options, dataset)
+        files.write_json(self.run.models / description.FILE, about)
+
+    def watch(self, batches: Any, callbacks: list) -> None:
+        """Take the callbacks of `fit` and the training iterator, before it begins."""
+        from foldernet.training.callbacks import HistoryFile
+
+        path = self.run.models / "history.csv"
+        self.callbacks = [*callbacks, HistoryFile(path, self.history)]
+
+    def running(self) -> contextlib.AbstractContextManager:
+        """What `fit` and the report run in."""
+        return contextlib.nullcontext()
+
+    def end(self) -> None:
+        """Training has ended, and only the report is left."""
+        self.ended = True
+
+
+def earlier_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of an earlier run that stand in for those that aren't given: none."""
+    return {}
+
+
+SESSION = Session

@@ -1,0 +1,1 @@
+"""Fine-tuning: starting from the weights of another model, and freezing layers."""

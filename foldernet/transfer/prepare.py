@@ -1,0 +1,30 @@
+"""What `--weights` and `--freeze` do to a network before it is compiled."""
+
+from foldernet import terminal
+from foldernet.transfer.options import TransferOptions
+
+Options = TransferOptions
+
+
+def prepare(options: TransferOptions, network) -> list[tuple[str, str]]:
+    """Load weights by name and freeze layers.
+
+    Args:
+        network: a `keras.Model`, changed in place.
+
+    Returns:
+        (name, text) of what the terminal says before training.
+
+    Raises:
+        UserError: the file can't be used, or a pattern matches no layer or leaves none to train.
+    """
+    from foldernet.transfer import weights
+
+    if options.weights:
+        loaded = weights.load_by_name(network, options.weights)
+        terminal.status(f"Weights from {options.weights}:\n{terminal.table(loaded)}\n")
+    frozen = weights.freeze(network, options.freeze)
+    if not frozen:
+        return []
+    trained = sum(weight.numpy().size for weight in network.trainable_weights)
+    return [("frozen", f"{terminal.listed(frozen)}; {trained:,} parameters are trained")]

@@ -1,0 +1,176 @@
+"""Weights from another file, layer by layer, by name: what fine-tuning starts from.
+
+Only arrays are read from the file, and nothing in it is run. Keras doesn't look through HDF5 files
+that are read so; `_check_arrays` does.
+"""
+
+import contextlib
+import io
+import zipfile
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from foldernet.terminal import UserError, listed
+from foldernet.training.model_file import EXPANSION_LIMIT, check_archive, short
+
+OBJECT_LIMIT, DEPTH_LIMIT = 100_000, 40  # of a file's groups and arrays
+
+
+def load_by_name(model: keras.Model, path: Path) -> list[tuple[str, str]]:
+    """Load every layer of a file that has the name and the shapes of one in `model`.
+
+    The new formats match layers by position, so that a renamed layer of the same shape would load
+    in silence; here names decide. Nested models are looked into.
+
+    Args:
+        model: changed in place; layers that don't match keep their weights.
+        path: a .keras, .weights.h5 or legacy .h5 file.
+
+    Returns:
+        (layer name, what became of it) for each layer of the model that has weights, then for each
+        layer of the file that the model lacks: "loaded", "other shape: ...", "missing in the file"
+        or "unused".
+
+    Raises:
+        UserError: no such file, not a weights file, or no layer matched.
+    """
+    with _opened(path) as file:
+        stored = dict(_layers_of(file))
+    report = []
+    for layer in model._flatten_layers():
+        own = {}
+        layer.save_own_variables(own)
+        if not own:
+            continue
+        there = stored.pop(layer.name, None)
+        shapes = {key: tuple(value.shape) for key, value in own.items()}
+        if there is None:
+            report.append((layer.name, "missing in the file"))
+        elif {key: value.shape for key, value in there.items()} != shapes:
+            file_shapes = ", ".join(str(value.shape) for value in there.values())
+            report.append((layer.name, f"other shape: {file_shapes} in the file"))
+        else:
+            layer.load_own_variables(there)
+            report.append((layer.name, "loaded"))
+    if not any(outcome == "loaded" for _, outcome in report):
+        raise UserError(
+            f"No layer in '{path}' has the name and shapes of one in the network, which has"
+            f" {listed(name for name, _ in report)}; the file has"
+            f" {listed(stored) or 'other shapes'}. Choose a file of the same network."
+        )
+    return report + [(name, "unused") for name in stored]
+
+
+def freeze(model: keras.Model, patterns: tuple[str, ...]) -> list[str]:
+    """Make the layers whose names match a pattern untrainable, and return their names.
+
+    Raises:
+        UserError: a pattern that matches no layer with weights, or nothing is left to train.
+    """
+    layers = [layer for layer in model._flatten_layers() if layer.weights and layer is not model]
+    frozen = []
+    for pattern in patterns:
+        matching = [layer for layer in layers if fnmatchcase(layer.name, pattern)]
+        if not matching:
+            raise UserError(
+                f"--freeze '{pattern}' matches no layer; there are"
+                f" {listed((layer.name for layer in layers), at_most=40)}."
+            )
+        for layer in matching:
+            layer.trainable = False
+        frozen += [layer.name for layer in matching]
+    if not model.trainable_weights:
+        raise UserError("--freeze leaves nothing to train. Freeze fewer layers.")
+    return frozen
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """The HDF5 file that holds the weights, be it inside a .keras archive."""
+    mend = "Expected a .keras, .weights.h5 or .h5 file that Keras wrote."
+    try:
+        source = path
+        if zipfile.is_zipfile(path):
+            check_archive(path)
+            with zipfile.ZipFile(path) as archive:
+                source = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(source, "r") as file:
+            _check_arrays(file, path)
+            yield file
+    except UserError:
+        raise
+    except FileNotFoundError:
+        raise UserError(f"There is no weights file '{path}'. {mend}") from None
+    except Exception as error:  # h5py meets damage with nearly every kind of error
+        raise UserError(
+            f"'{path}' holds no weights that can be read ({short(error)}). {mend}"
+        ) from error
+
+
+def _check_arrays(file: h5py.File, path: Path) -> None:
+    """Go through the file without reading an array.
+
+    Raises:
+        UserError: it points to other files, holds something else than numbers, or far more of them
+            than its size, or groups that hold themselves.
+    """
+    size, seen = file.id.get_filesize(), 0
+    waiting = [(file, 0)]
+    while waiting:
+        group, depth = waiting.pop()
+        for key in group:
+            where = f"{group.name.rstrip('/')}/{key}"
+            seen += 1
+            if depth > DEPTH_LIMIT or seen > OBJECT_LIMIT:
+                raise UserError(f"'{path}' is refused: its groups never end, as at {where[:100]}.")
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise UserError(f"'{path}' points to other files at {where}, and is refused.")
+            item = group[key]
+            if isinstance(item, h5py.Group):
+                waiting.append((item, depth + 1))
+            elif item.external or item.is_virtual:
+                raise UserError(f"'{path}' points to other files at {where}, and is refused.")
+            elif item.dtype.kind not in "biuf" and item.size != 0:
+                raise UserError(f"'{path}' is refused: {where} holds {item.dtype}, not numbers.")
+            elif item.size * item.dtype.itemsize > EXPANSION_LIMIT * size:
+                raise UserError(
+                    f"'{path}' is refused: {where} has the shape {item.shape}, far more than the"
+                    " file holds."
+                )
+
+
+def _layers_of(file: h5py.File) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """(layer name, {"0": first weight, ...}) for each layer with weights."""
+    root = file.get("model_weights", file)
+    if "layer_names" in root.attrs:
+        yield from _legacy_layers(root)
+    else:
+        yield from _layers_below(root)
+
+
+def _layers_below(group: h5py.Group) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    for key in group:
+        if key == "vars" and len(group[key]):
+            variables = group[key]
+            name = variables.attrs.get("name", group.name.rsplit("/", 1)[-1])
+            yield name, {inner: variables[inner][()] for inner in variables}
+        elif key not in ("vars", "optimizer") and isinstance(group[key], h5py.Group):
+            yield from _layers_below(group[key])
+
+
+def _legacy_layers(root: h5py.Group) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Keras 1 and 2, and Keras 3's .h5: each weight's name ends in its layer's and its own."""
+    for outer in root.attrs["layer_names"]:
+        group = root[outer]
+        layers = {}
+        for path in group.attrs["weight_names"]:
+            path = path.decode() if isinstance(path, bytes) else path
+            name = path.split("/")[-2] if "/" in path else outer
+            layers.setdefault(name, []).append(group[path][()])
+        for name, weights in layers.items():
+            yield name, {str(index): weight for index, weight in enumerate(weights)}

@@ -1,0 +1,259 @@
+"""`check.py` as a user runs it, on small sets with every kind of finding, and train.py after it."""
+
+import csv
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, STRIPES, stripes
+from PIL import Image
+
+import check
+import train
+from foldernet.batches.generator import ImageDataGenerator
+from foldernet.checks import quarantine
+from foldernet.checks.duplicates import NEAR_BITS, nearest
+from foldernet.checks.findings import FORMAT_OF
+from foldernet.datasets.folders import IMAGE_EXTENSIONS
+
+QUICK = ["--epochs", "1", "--image-size", "16", "--batch-size", "16"]
+
+
+def bomb() -> bytes:
+    """A PNG of some bytes that asks for 60,000x60,000 pixels."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + checksum
+
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    data = chunk(b"IDAT", zlib.compress(bytes(1000)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
+
+
+@pytest.fixture
+def spoilt(tmp_path) -> Path:
+    """A small set with one of each finding, one name of which is hostile."""
+    folder = tmp_path / "set"
+    stripes(folder / "train", dict.fromkeys(STRIPES, 12), seed=0)
+    stripes(folder / "val", dict.fromkeys(STRIPES, 4), seed=1)
+    down, plain = folder / "train/down", folder / "train/plain"
+    whole = (down / "000.png").read_bytes()
+    (down / "=cmd\n.png").write_text("not an image")
+    (down / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (down / "bomb.png").write_bytes(bomb())
+    (down / "lies.jpg").write_bytes((down / "001.png").read_bytes())
+    (down / "copy.png").write_bytes((folder / "val/down/000.png").read_bytes())
+    (plain / "other.png").write_bytes((folder / "train/across/003.png").read_bytes())
+    near = Image.open(folder / "val/down/001.png")
+    near.save(down / "near.jpg", quality=95)
+    Image.new("RGB", (30, 30), "red").save(plain / "red.png")
+    near.resize((5, 5)).save(plain / "tiny.png")
+    Image.effect_noise((300, 20), 80).save(plain / "strip.png")
+    return folder
+
+
+def rows_of(folder: Path) -> list[dict]:
+    with open(folder / "quarantine.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_finding_is_reported_and_nothing_is_touched(spoilt, capsys):
+    before = {path: path.read_bytes() for path in spoilt.rglob("*") if path.is_file()}
+    assert check.main([str(spoilt)]) == 1
+    told = capsys.readouterr().out
+    assert {path: path.read_bytes() for path in before} == before
+    found = {(row["path"], row["finding"]): row["leave_out"] for row in rows_of(spoilt)}
+    assert found == {
+        ("train/down/=cmd\\n.png", "unreadable"): "yes",
+        ("train/down/cut.png", "truncated"): "yes",
+        ("train/down/bomb.png", "too large"): "yes",
+        ("train/down/copy.png", "duplicate of a validation image"): "yes",
+        ("train/across/003.png", "duplicate in another class"): "no",
+        ("train/plain/other.png", "duplicate in another class"): "no",
+        ("train/down/near.jpg", "near-duplicate of a validation image"): "no",
+        ("train/down/lies.jpg", "wrong extension"): "no",
+        ("train/plain/tiny.png", "tiny"): "no",
+        ("train/plain/red.png", "blank"): "no",
+        ("train/plain/strip.png", "odd proportions"): "no",
+    }
+    for path, kind in found:
+        assert f"{kind}: " in told
+        assert path in told
+    assert "\n.png" not in told
+    assert "4 images left out" in told
+
+
+def test_a_clean_set_exits_with_0_and_a_second_run_decodes_nothing(tmp_path, monkeypatch, capsys):
+    folder = stripes(tmp_path / "set/train", dict.fromkeys(STRIPES, 6)).parent
+    assert check.main([str(folder)]) == 0
+    assert "nothing wrong with any image" in capsys.readouterr().out
+    assert not (folder / "quarantine.csv").exists()
+    monkeypatch.setattr("foldernet.images.store.read_with_header", None)
+    monkeypatch.setattr("foldernet.checks.examine._record", None)
+    assert check.main([str(folder)]) == 0
+
+
+def test_what_the_user_wrote_or_deleted_stays_so_and_what_matches_nothing_is_named(spoilt, capsys):
+    check.main([str(spoilt)])
+    rows = rows_of(spoilt)
+    for row in rows:
+        row["note"] = "mine" if row["finding"] == "tiny" else ""
+        row["leave_out"] = {"duplicate of a validation image": "no", "blank": "YES"}.get(
+            row["finding"], row["leave_out"]
+        )
+    rows = [row for row in rows if row["finding"] != "odd proportions"]
+    own = {"path": "train/plain/000.png", "finding": "ugly", "detail": "", "leave_out": "yes"}
+    with open(spoilt / "quarantine.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows([*rows, own | {"note": ""}])
+    (spoilt / "train/down/cut.png").unlink()
+    Image.new("RGB", (30, 30), "blue").save(spoilt / "train/plain/blue.png")
+    check.main([str(spoilt)])
+    kept = {(row["path"], row["finding"]): row for row in rows_of(spoilt)}
+    assert kept["train/down/copy.png", "duplicate of a validation image"]["leave_out"] == "no"
+    assert kept["train/plain/red.png", "blank"]["leave_out"] == "YES"
+    assert kept["train/plain/tiny.png", "tiny"]["note"] == "mine"
+    assert kept["train/plain/000.png", "ugly"]["leave_out"] == "yes"
+    assert kept["train/plain/blue.png", "blank"]["leave_out"] == "no", "it is new"
+    assert "odd proportions" not in {finding for _, finding in kept}, "it was deleted"
+    capsys.readouterr()
+    assert train.main([str(spoilt), *QUICK]) == 0
+    told = capsys.readouterr().err
+    assert "names images that aren't there: train/down/cut.png" in told
+
+
+def test_hostile_names_start_no_formula_and_are_found_again(tmp_path):
+    names = ["=1+1.png", "+a.png", "-b.png", "@c.png", "\td.png", "\re.png", "'f.png", 'g",.png']
+    findings = [quarantine.Finding(name, "blank", "=alike") for name in names]
+    quarantine.update(tmp_path, findings)
+    for row in rows_of(tmp_path):
+        for cell in row.values():
+            assert cell.isprintable()
+            assert not cell.startswith(("=", "+", "-", "@"))
+    assert set(quarantine.decisions(tmp_path)) == {finding.key for finding in findings}
+    before = (tmp_path / "quarantine.csv").read_bytes()
+    quarantine.update(tmp_path, findings)
+    assert (tmp_path / "quarantine.csv").read_bytes() == before
+
+
+def test_a_file_that_cannot_be_understood_is_an_error_and_stays(spoilt, capsys):
+    for text, told in (("a,b\n1,2\n", "has no column path"), ("\xff", "has no column")):
+        (spoilt / "quarantine.csv").write_text(text)
+        for door in (check, train):
+            assert door.main([str(spoilt)]) == 1
+            assert told in capsys.readouterr().err
+        assert (spoilt / "quarantine.csv").read_text() == text
+    (spoilt / "quarantine.csv").write_text("path,finding,detail,leave_out\na,b,c,perhaps\n")
+    assert train.main([str(spoilt)]) == 1
+    assert "doesn't say yes or no" in capsys.readouterr().err
+
+
+def test_train_names_duplicates_and_obeys_the_file(spoilt, capsys):
+    assert train.main([str(spoilt), *QUICK, "--name", "before"]) == 0
+    told = capsys.readouterr().err
+    assert "3 files can't be read" in told
+    assert "duplicate of a validation image: 1 image" in told
+    assert "duplicate in another class: 2 images" in told
+    assert f"`python check.py {spoilt}` names them" in told
+    check.main([str(spoilt)])
+    capsys.readouterr()
+    assert train.main([str(spoilt), *QUICK, "--name", "after"]) == 0
+    told = capsys.readouterr().err
+    assert "4 images left out, as" in told
+    assert "can't be read" not in told
+    images = json.loads(Path("models/after/config.json").read_text())["data"]["images"]
+    assert images["training"]["down"] == 14
+    assert json.loads(Path("models/after/metrics.json").read_text())["images_replaced"] == 0
+
+
+def test_strict_makes_it_an_error(spoilt, capsys):
+    assert train.main([str(spoilt), *QUICK, "--strict"]) == 1
+    assert "error: 4 images can't be used" in capsys.readouterr().err
+    assert check.main([str(spoilt), "--strict"]) == 1
+    assert "error: 4 images can't be used" in capsys.readouterr().err
+    assert train.main([str(spoilt), *QUICK, "--strict"]) == 1
+    assert "error: 4 images would be left out" in capsys.readouterr().err
+    assert not Path("models").exists()
+
+
+def test_photographs_are_checked_without_classes(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    random = np.random.default_rng(0)
+    for index in range(6):
+        pixels = random.integers(0, 255, (40, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"photos/{index}.png")
+    assert check.main([str(tmp_path / "photos"), "--mode", "blur"]) == 0
+    assert "nothing wrong" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:.*another image takes its place")
+def test_an_image_that_goes_bad_is_replaced_by_the_same_one_each_time(tmp_path, capsys):
+    from foldernet.training.summary import pace
+
+    folder = stripes(tmp_path / "set", dict.fromkeys(STRIPES, 4))
+    found = []
+    for _ in range(2):
+        iterator = ImageDataGenerator(cache="off").flow_from_directory(folder, seed=1)
+        (folder / "down/002.png").write_text("gone bad")
+        found.append(iterator[0][0])
+        assert pace(0, [{"seconds": 1.0}], {"training": iterator})["images_replaced"] == 1
+        assert "002.png" in capsys.readouterr().err
+    np.testing.assert_array_equal(*found)
+
+
+def test_training_goes_on_when_an_image_goes_bad_and_says_so(tmp_path, monkeypatch, capsys):
+    from foldernet.checks import before_training as checks
+
+    folder = stripes(tmp_path / "set", dict.fromkeys(STRIPES, 20))
+    examine = checks.examine
+
+    def then_spoil(options, dataset, batches):
+        found = examine(options, dataset, batches)
+        Path(batches["training"].path(3)).write_text("not an image any more")
+        return found
+
+    monkeypatch.setattr(checks, "examine", then_spoil)
+    with pytest.warns(UserWarning, match="another image takes its place"):
+        assert train.main([str(folder), *QUICK, "--cache", "off", "--name", "spoilt"]) == 0
+    assert "1 image went bad during training" in capsys.readouterr().err
+    assert json.loads(Path("models/spoilt/metrics.json").read_text())["images_replaced"] == 1
+
+
+def test_near_duplicates_are_those_of_comparing_all():
+    random = np.random.default_rng(0)
+    ours = random.integers(0, 2, (300, 256), np.uint8)
+    others = random.integers(0, 2, (200, 256), np.uint8)
+    for index in range(100):
+        others[index] = ours[index]
+        others[index, random.choice(256, index % 30, replace=False)] ^= 1
+    hashes, other_hashes = (np.packbits(bits, axis=1).view(np.uint64) for bits in (ours, others))
+    distances = (ours[:, None] != others[None]).sum(axis=2)
+    expected = [
+        (index, int(row.argmin())) for index, row in enumerate(distances) if row.min() <= NEAR_BITS
+    ]
+    assert nearest(hashes, other_hashes) == expected
+    assert nearest(hashes[:0], other_hashes) == []
+    assert nearest(hashes, other_hashes[:0]) == []
+
+
+def test_every_extension_has_its_format():
+    assert set(FORMAT_OF) == set(IMAGE_EXTENSIONS)
+
+
+def test_checking_needs_no_tensorflow(tmp_path):
+    folder = stripes(tmp_path / "set", dict.fromkeys(STRIPES, 6))
+    code = (
+        f"import sys, check\nassert check.main([{str(folder)!r}]) == 0\n"
+        "heavy = {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
