@@ -1,4 +1,4 @@
-"""What pyproject.toml can't say: the sets that ship lie in data/, and are a package of the wheel."""
+"""What pyproject.toml can't say: the sets that ship, in data/, are a package of the wheel."""
 
 from setuptools import find_packages, setup
 

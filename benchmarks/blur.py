@@ -8,7 +8,7 @@ docs/blur.md has the last tables and figures.
 Every row is `train.py --mode blur` with the options shown by --list, once for each seed, in a
 process of its own; errors are relative L2, medians over the seeds, the worst seed beside them.
 "attainable" is what an estimate could come to that knows the kernel's own power and is, frequency
-by frequency, as sure as the Cramer-Rao bound allows. The photographs that ship are learnt from, two
+by frequency, as sure as the Cramer-Rao bound allows. The photographs that ship are learned from, two
 others held out. The kernels of the table were not used for choosing any setting, save gaussian 7. A
 run whose metrics.json lies in --folder already isn't repeated, so that an interrupted benchmark goes
 on where it was.
@@ -237,27 +237,27 @@ def draw() -> None:
 
     FIGURES.mkdir(exist_ok=True)
     true = kernels.gaussian(7)
-    learnt = {name: np.load(f"models/{slug(name)}-0/kernel.npy") for name in EXPERIMENTS}
+    learned = {name: np.load(f"models/{slug(name)}-0/kernel.npy") for name in EXPERIMENTS}
     metrics = {
         name: json.loads(Path(f"models/{slug(name)}-0/metrics.json").read_text())
         for name in EXPERIMENTS
     }
     for name, figure in (
-        ("blur_one_thing_changed", filters_figure(true, learnt, metrics)),
-        ("blur_where_the_error_is", spectra_figure(true, learnt)),
+        ("blur_one_thing_changed", filters_figure(true, learned, metrics)),
+        ("blur_where_the_error_is", spectra_figure(true, learned)),
     ):
         figure.savefig(FIGURES / f"{name}.png", dpi=80, facecolor="white")
     run = f"{slug('1 % noise disk 6.3')}-0"
     shutil.copy(f"logs/{run}/mtf.png", FIGURES / "blur_noise_disk.png")
 
 
-def filters_figure(true, learnt: dict, metrics: dict):
+def filters_figure(true, learned: dict, metrics: dict):
     """The filter that each set-up ends with, each on a scale of its own around zero."""
     from matplotlib.figure import Figure
 
     figure = Figure((12.5, 6.2), layout="constrained")
     axes = figure.subplots(2, 5).ravel()
-    shown = {"the kernel": true, **learnt}
+    shown = {"the kernel": true, **learned}
     for axis in axes:
         axis.set_axis_off()
     for axis, (name, kernel) in zip(axes, shown.items(), strict=False):
@@ -271,16 +271,16 @@ def filters_figure(true, learnt: dict, metrics: dict):
     return figure
 
 
-def spectra_figure(true, learnt: dict):
+def spectra_figure(true, learned: dict):
     """Error of the transfer function against frequency, above the images' power."""
     from matplotlib.figure import Figure
 
+    from foldernet import shipped
     from foldernet.blur import kernel_scores as scores
     from foldernet.blur import spectrum
     from foldernet.blur.pairs import BlurDataGenerator
-    from foldernet.datasets import folders
 
-    folder = folders.unpacked(folders.SHIPPED.with_name("photos.zip"))
+    folder = shipped.folder("photos")
     crops = BlurDataGenerator(true).flow_from_directory(folder / "train", crops=64, seed=0)
     sharp = np.concatenate([crops[index][0] for index in range(len(crops))])[..., 0]
     power = spectrum.power_spectrum(sharp)
@@ -295,7 +295,7 @@ def spectra_figure(true, learnt: dict):
     frequencies = np.arange(129) / 256
     shown = ("as published", "zero initialization", "whitened loss", "both, and the measured step")
     for name in shown:
-        error = np.sqrt(rings(np.abs(scores.otf(learnt[name], 256, 256) - sought) ** 2))
+        error = np.sqrt(rings(np.abs(scores.otf(learned[name], 256, 256) - sought) ** 2))
         above.semilogy(frequencies, error, label=name)
     above.semilogy(frequencies, rings(np.abs(sought)), color="0.6", linewidth=4, label="the MTF")
     above.set(ylabel="error of the transfer function", ylim=(1e-8, 1e2), xlim=(0, 0.5))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ("train.py", "predict.py", "check.py")
-ROOMS = ("blur", "checks", "resume", "transfer")
+ROOMS = ("blur", "checks", "drop_in", "resume", "transfer")
 TABLES = "foldernet/rooms.py"
 # From the top down; a file belongs to the longest prefix that it has.
 FLOORS = (
@@ -28,7 +28,13 @@ FLOORS = (
     ("train, predict, rooms", "foldernet/train.py", "foldernet/predict.py", TABLES),
     (
         "optional packages",
-        *("foldernet/blur/", "foldernet/checks/", "foldernet/resume/", "foldernet/transfer/"),
+        *(
+            "foldernet/blur/",
+            "foldernet/checks/",
+            "foldernet/drop_in/",
+            "foldernet/resume/",
+            "foldernet/transfer/",
+        ),
     ),
     ("tasks", "foldernet/tasks/"),
     (

@@ -75,9 +75,9 @@ def torture(folder: Path, share: int) -> dict:
 
 def some_animals() -> None:
     """A small part of the set that ships."""
-    from foldernet.datasets import folders
+    from foldernet import shipped
 
-    source = folders.unpacked(folders.SHIPPED)
+    source = shipped.folder("animals")
     for split, count in IMAGES.items():
         for name in CLASSES:
             target = Path("animals", split, name)
@@ -145,9 +145,9 @@ def written(path: Path) -> int:
 
 def remember_bests() -> None:
     """Keep a copy of each best model in bests/, in their order."""
-    from foldernet.training import runs
+    from foldernet.training import model_file
 
-    save = runs.save_model
+    save = model_file.save_model
     Path("bests").mkdir()
 
     def keeping(model, path, metadata):
@@ -155,7 +155,7 @@ def remember_bests() -> None:
         if path.name == "best.keras":
             shutil.copy(path, f"bests/{len(os.listdir('bests')):03}.keras")
 
-    runs.save_model = keeping
+    model_file.save_model = keeping
 
 
 def weights_of(path: Path) -> str:
@@ -178,10 +178,10 @@ def weights_of(path: Path) -> str:
 
 def end_of(name: str) -> tuple:
     """What a run ends with, save its times: hashes of its variables and its best, and history."""
-    from foldernet.training import state as states
+    from foldernet.resume import state as states
 
     digest = hashlib.sha256()
-    for key, array in sorted(states.newest_whole(Path("models", name)).arrays.items()):
+    for key, array in sorted(states.read(Path("models", name)).arrays.items()):
         digest.update(key.encode() + array.tobytes())
     with open(f"models/{name}/history.csv") as file:
         rows = [{key: row[key] for key in row if key not in TIMES} for row in csv.DictReader(file)]

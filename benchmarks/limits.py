@@ -64,41 +64,43 @@ def warp(size: str) -> dict:
     """The published augmentation, one image after the other."""
     import cv2
 
-    from foldernet.batches import augmentation as augment
+    from foldernet.batches import augmentation
     from foldernet.batches.generator import ImageDataGenerator
 
     random = np.random.default_rng(0)
     shape = (int(size), int(size))
     generator = ImageDataGenerator(shear_range=0.2, zoom_range=0.2, horizontal_flip=True)
     images = random.integers(0, 256, (WARPED, *shape, 3), np.uint8)
-    maps = augment.matrices(augment.draw(generator, WARPED, shape, random), shape)
+    drawn = augmentation.draw(generator, WARPED, shape, random)
+    maps = augmentation.matrices(drawn, WARPED, shape)
     out, fill = np.empty_like(images), (0.0,) * 4
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    border = augment.BORDERS["nearest"]
-    return rate(lambda: augment._warp(images, maps, out, shape, flags, border, fill), WARPED)
+    border = augmentation.BORDERS["nearest"]
+    return rate(lambda: augmentation._warp(images, maps, out, shape, flags, border, fill), WARPED)
 
 
 def network(size: str) -> dict:
     """A training step of the default recipe on one batch, again and again."""
     from foldernet import terminal
-    from foldernet.options import Config
+    from foldernet.options import ClassifyOptions
 
     with terminal.quiet_tensorflow():  # with the kernels that train.py has
         import tensorflow as tf
 
         from foldernet.networks.simpleconv3 import simpleconv3
-        from foldernet.tasks.classify import classification_loss
+        from foldernet.tasks.classify import Classify
         from foldernet.training import optimizers
 
-    config, steps = Config().settled(images=3000), STEPS[int(size)]
+    options, steps = ClassifyOptions().with_defaults(images=3000), STEPS[int(size)]
     model = simpleconv3((int(size), int(size), 3), 10)
-    optimizer, _ = optimizers.optimizer(config, steps)
-    model.compile(optimizer, classification_loss(config), **optimizers.execution())
+    arguments, _ = Classify(options).compile_arguments(steps)
+    model.compile(**arguments)
+    optimizers.build(model)
     random = np.random.default_rng(0)
-    images = random.integers(0, 256, (config.batch_size, int(size), int(size), 3), np.uint8)
-    labels = np.eye(10, dtype="float32")[random.integers(0, 10, config.batch_size)]
+    images = random.integers(0, 256, (options.batch_size, int(size), int(size), 3), np.uint8)
+    labels = np.eye(10, dtype="float32")[random.integers(0, 10, options.batch_size)]
     batches = tf.data.Dataset.from_tensors((images, labels)).repeat(steps)
-    return rate(lambda: model.fit(batches, verbose=0), steps * config.batch_size)
+    return rate(lambda: model.fit(batches, verbose=0), steps * options.batch_size)
 
 
 def rate(work, images: int) -> dict:

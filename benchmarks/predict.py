@@ -31,10 +31,10 @@ SIZE = 48  # what train.py trains at
 
 
 def ours(model: str, paths: list[str]):
-    import foldernet.inference.classifier
+    import foldernet
 
     yield  # imported
-    yield from foldernet.inference.classifier.load(model).stream(paths)
+    yield from foldernet.load(model).stream(paths)
 
 
 def published(model: str, paths: list[str]):

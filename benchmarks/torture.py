@@ -193,7 +193,7 @@ def save_model(path: str) -> None:
     import keras
 
     from foldernet.networks.simpleconv3 import simpleconv3
-    from foldernet.training.runs import save_model as save
+    from foldernet.training.model_file import save_model as save
 
     keras.utils.set_random_seed(0)
     reading = {"color_mode": "rgb", "interpolation": "area", "keep_aspect_ratio": False}

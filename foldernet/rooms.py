@@ -45,7 +45,7 @@ COMMANDS = {
 }
 # What `import foldernet` offers besides -> its module.
 EXPORTS = {
-    "ImageDataGenerator": "foldernet.batches.generator",
+    "ImageDataGenerator": "foldernet.drop_in.generator",
     "load": "foldernet.predict",
     "BlurDataGenerator": "foldernet.blur.pairs",
     "estimate_kernel": "foldernet.blur.reference",

@@ -36,7 +36,9 @@ def test_the_wheel_has_the_package_and_the_sets_that_ship(tmp_path):
     assert all("extra ==" in line for line in tensorflow), "it comes with an extra alone"
 
 
-def test_the_command_runs_the_functions_of_the_scripts(trained, stripes_folder, monkeypatch, capsys):
+def test_the_command_runs_the_functions_of_the_scripts(
+    trained, stripes_folder, monkeypatch, capsys
+):
     monkeypatch.chdir(trained)
     assert main(["predict", str(stripes_folder / "val/down/000.png"), "--run", "first"]) == 0
     assert "000.png: " in capsys.readouterr().out

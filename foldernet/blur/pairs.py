@@ -6,7 +6,8 @@ import numpy as np
 import psutil
 
 from foldernet import terminal
-from foldernet.batches.generator import DirectoryIterator, ImageDataGenerator
+from foldernet.batches.generator import ImageDataGenerator
+from foldernet.batches.iterators import DirectoryIterator
 from foldernet.blur.kernels import observe
 from foldernet.blur.photographs import photographs
 from foldernet.datasets.image_list import ImageList

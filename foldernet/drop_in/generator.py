@@ -1,0 +1,158 @@
+"""`ImageDataGenerator` for scripts that were written for Keras's class, without its faults."""
+
+import functools
+import inspect
+import os
+import warnings
+
+import numpy as np
+from keras.src.legacy.preprocessing.image import ImageDataGenerator as KerasGenerator
+
+from foldernet.batches import augmentation
+from foldernet.batches import generator as batches
+from foldernet.batches.iterators import DirectoryIterator
+from foldernet.datasets import folders
+from foldernet.datasets.image_list import ImageList
+from foldernet.datasets.split import split_by_content
+from foldernet.drop_in.iterators import ArrayIterator, DataFrameIterator
+
+SAVING = ("batch_size", "shuffle", "seed", "save_to_dir", "save_prefix", "save_format")
+READING = ("target_size", "color_mode", "class_mode", "interpolation")
+
+
+def with_keras_signature(method):
+    """Give a method the signature of Keras's method of its name, with our default interpolation."""
+    signature = inspect.signature(getattr(KerasGenerator, method.__name__))
+    parameters = [
+        parameter.replace(default="area") if parameter.name == "interpolation" else parameter
+        for parameter in signature.parameters.values()
+    ]
+    signature = signature.replace(parameters=parameters)
+
+    @functools.wraps(method)
+    def with_all_arguments(*arguments, **keywords):
+        bound = signature.bind(*arguments, **keywords)
+        bound.apply_defaults()
+        return method(**(bound.arguments | bound.arguments.pop("kwargs", {})))
+
+    with_all_arguments.__signature__ = signature
+    return with_all_arguments
+
+
+class ImageDataGenerator(batches.ImageDataGenerator):
+    """Batches of augmented images, by the arguments of Keras's ImageDataGenerator.
+
+    A script written for Keras's class runs with only its import changed. Results differ where
+    Keras's are at fault:
+
+    - A batch depends on (seed, epoch, index) alone: any number of workers yields the same ones, and
+      NumPy's global random state is left alone. Without a seed, one is drawn from that state, so
+      that `keras.utils.set_random_seed` governs it. After `reset()` the same epoch starts again.
+    - `width_shift_range` moves along the width, `height_shift_range` along the height; images that
+      are not square turn about their center.
+    - Of a folder of classes, `subset="validation"` takes the images whose content's hash falls
+      below `validation_split`, not the first ones: adding images moves none, and exact duplicates
+      fall on one side. Arrays, data frames and `class_mode=None`, which may be paired with
+      others, are split by position, as in Keras. Validation images are not augmented.
+    - Images are read by `foldernet.images.reader.read_image`: EXIF orientation applied,
+      transparency composited on white, 16 bits scaled to 8, WebP and GIF known. `interpolation`
+      defaults to "area", which uses all pixels of a large photograph; Keras's names work as there.
+    - An unreadable file is warned of once by name, and the next readable image stands in for it
+      with that image's own label, instead of ending `fit`.
+    - Hidden files and folders are not listed, and folders linked in a loop are listed once.
+    - Flips are part of the one warp; `fill_mode` "constant" and "wrap" differ from SciPy's in the
+      outermost pixel, brightness isn't rounded to 8 bits, and an `interpolation_order` above 1
+      means cubic.
+
+    The arguments are those of `foldernet.batches.generator.ImageDataGenerator`.
+    """
+
+    @with_keras_signature
+    def flow(self, **arguments):
+        """Batches from arrays; the arguments are Keras's."""
+        options = {name: arguments[name] for name in SAVING}
+        augmented = arguments["subset"] != "validation"
+        source = KerasGenerator.flow(self, **arguments)
+        if source.sample_weight is not None:  # which Keras doesn't split; validation comes first
+            count = len(source.x)
+            source.sample_weight = (
+                source.sample_weight[-count:] if augmented else source.sample_weight[:count]
+            )
+        return ArrayIterator(source, self, augmented=augmented, **options)
+
+    @with_keras_signature
+    def flow_from_directory(self, directory, classes, class_mode, follow_links, subset, **options):
+        """Batches from a folder of class folders; the arguments are Keras's.
+
+        `directory` may also be an `ImageList`: a folder listed already.
+        """
+        images = directory
+        if not isinstance(directory, ImageList):
+            images = folders.scan(directory, classes, follow_links=follow_links)
+        if subset is not None:
+            images = self._subset(images, subset, by_position=class_mode is None)
+        if not isinstance(directory, ImageList):
+            print(f"Found {len(images)} images belonging to {len(images.classes)} classes.")
+        augmented = subset != "validation"
+        return DirectoryIterator(
+            images, self, class_mode=class_mode, augmented=augmented, **options
+        )
+
+    @with_keras_signature
+    def flow_from_dataframe(self, *, dataframe, keep_aspect_ratio=False, **arguments):
+        """Batches from the files that a pandas DataFrame names; the arguments are Keras's."""
+        if arguments["validate_filenames"]:
+            column, folder = arguments["x_col"], arguments["directory"] or ""
+            valid = dataframe[column].map(lambda name: _may_be_image(folder, name)).astype(bool)
+            if not valid.all():
+                warnings.warn(
+                    f'Found {(~valid).sum()} invalid image filename(s) in x_col="{column}". They'
+                    " will be ignored.",
+                    stacklevel=3,
+                )
+            dataframe = dataframe[valid]
+            arguments["validate_filenames"] = False  # Keras's own knows seven extensions
+        options = {name: arguments[name] for name in (*SAVING, *READING)}
+        options["augmented"] = arguments["subset"] != "validation"
+        source = KerasGenerator.flow_from_dataframe(self, dataframe, **arguments)
+        return DataFrameIterator(source, self, keep_aspect_ratio=keep_aspect_ratio, **options)
+
+    def get_random_transform(self, img_shape, seed=None):
+        """Draw the parameters of one image's transformation, under Keras's names.
+
+        `tx` and `ty` are pixels along x and y (Keras has them the other way round).
+        """
+        random = np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
+        shape = (img_shape[self.row_axis - 1], img_shape[self.col_axis - 1])
+        drawn = augmentation.draw(self, 1, shape, random)
+        return {name: None if values is None else values[0] for name, values in drawn.items()}
+
+    def apply_transform(self, x, transform_parameters):
+        """Transform one image, (height, width, channels) or as `data_format` says."""
+        drawn = {
+            name: None if value is None else np.array([value])
+            for name, value in transform_parameters.items()
+        }
+        x = np.asarray(x)
+        images = x[None] if self.data_format == "channels_last" else np.moveaxis(x[None], 1, 3)
+        warped = augmentation.apply(self, images, drawn, x.dtype)
+        return self._in_data_format(warped)[0].astype(x.dtype, copy=False)
+
+    def _subset(self, images: ImageList, subset: str, by_position: bool) -> ImageList:
+        share = self._validation_split
+        if subset not in ("training", "validation"):
+            raise ValueError(f'Invalid subset name: {subset}; expected "training" or "validation".')
+        if not by_position:
+            return split_by_content(images, share, self.cache)[subset]
+        starts = np.cumsum(images.counts) - images.counts
+        place = np.arange(len(images)) - starts[images.labels]  # within its class folder
+        held_out = place < (share * images.counts[images.labels]).astype(int)
+        return images.take(held_out == (subset == "validation"))
+
+
+def _may_be_image(folder: str, name) -> bool:
+    """Whether a table's cell names a file that may be an image."""
+    if not isinstance(name, str):
+        return True  # Keras will say what is wrong
+    path = os.path.join(folder, name)
+    return name.lower().endswith(folders.IMAGE_EXTENSIONS) and os.path.isfile(path)
