@@ -284,10 +284,10 @@ def spectra_figure(true, learned: dict):
     crops = BlurDataGenerator(true).flow_from_directory(folder / "train", crops=64, seed=0)
     sharp = np.concatenate([crops[index][0] for index in range(len(crops))])[..., 0]
     power = spectrum.power_spectrum(sharp)
-    ring = np.rint(spectrum.frequency_radius(256, 256) * 256).astype(int).ravel()
+    radius = spectrum.frequency_radius(256, 256) * 256
 
     def rings(values):
-        return (np.bincount(ring, values.ravel()) / np.bincount(ring))[:129]
+        return spectrum.ring_means(values, radius)[:129]
 
     figure = Figure((7, 5.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ("train.py", "predict.py", "check.py")
-ROOMS = ("blur", "checks", "drop_in", "resume", "transfer")
+ROOMS = ("blur", "checks", "drop_in", "figures", "resume", "transfer")
 TABLES = "foldernet/rooms.py"
 # From the top down; a file belongs to the longest prefix that it has.
 FLOORS = (
@@ -32,6 +32,7 @@ FLOORS = (
             "foldernet/blur/",
             "foldernet/checks/",
             "foldernet/drop_in/",
+            "foldernet/figures/",
             "foldernet/resume/",
             "foldernet/transfer/",
         ),

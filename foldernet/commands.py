@@ -6,7 +6,6 @@ from foldernet.datasets import folders
 from foldernet.option_types import converted
 from foldernet.options import PredictOptions
 from foldernet.predict import load
-from foldernet.train import earlier_options
 from foldernet.training import environment, runs
 
 
@@ -14,7 +13,7 @@ from foldernet.training import environment, runs
 def train(arguments: list[str] | None = None) -> None:
     """Train a network on a folder of images."""
     typed = command_line.peek(arguments)
-    earlier = earlier_options(typed)
+    earlier = rooms.session_module().earlier_options(typed)
     Options = rooms.options_class(typed.get("mode") or earlier.get("mode", "classify"))
     given = converted(Options, earlier)
     run_training(command_line.parse(Options, arguments, "train", given, rooms.modes_with))

@@ -102,21 +102,6 @@ def _convert(kind: Any, value: Any) -> Any:
     return Path(value) if kind is Path else value
 
 
-def changed_on_resume(options: Options, before: dict[str, Any]) -> list[str]:
-    """Options that differ from those of a run and would change it: `--seed 1 (it was 0)`.
-
-    Args:
-        before: the run's options by name, as config.json has them.
-    """
-    before = converted(type(options), before)
-    return [
-        f"{flag(name)} {getattr(options, name)} (it was {before.get(name)})"
-        for name, annotation in annotations(type(options)).items()
-        if MAY_CHANGE_ON_RESUME not in marks(annotation)
-        and getattr(options, name) != before.get(name)
-    ]
-
-
 def flag(name: str) -> str:
     """`--image-size` of `image_size`."""
     return "--" + name.replace("_", "-")

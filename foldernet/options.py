@@ -33,9 +33,6 @@ class TrainOptions(Options):
     name: Annotated[str | None, shown_as("NAME"), MAY_CHANGE_ON_RESUME] = None
     """Run name, used for models/NAME and logs/NAME. By default mode, network and time."""
 
-    config: Annotated[Path | None, shown_as("FILE"), MAY_CHANGE_ON_RESUME] = None
-    """Repeat the run that this config.json describes; other options on top."""
-
     seed: Annotated[int, Range(0)] = 0
     """Seed of everything random. The same seed gives the same run."""
 

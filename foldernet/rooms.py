@@ -17,6 +17,10 @@ TASKS = {
     "classify": "foldernet.tasks.classify",
     "blur": "foldernet.blur.task",
 }
+# Mode -> module that draws for it.
+FIGURES = {
+    "classify": "foldernet.figures.classifier",
+}
 # The modules below may each have `Options`, a dataclass of the options that they add to a training,
 # and are imported before TensorFlow.
 #
@@ -29,6 +33,7 @@ BEFORE_TRAINING = [
 # They change the network before it is compiled:
 #   prepare(options, network) -> (name, text) pairs for the terminal
 PREPARE_NETWORK = [
+    "foldernet.checks.environment",
     "foldernet.transfer.prepare",
 ]
 # What surrounds `fit`, in place of `foldernet.training.session`; of several, the first one counts:
@@ -61,6 +66,13 @@ def task_class(mode: str) -> type["Task"]:
     if mode not in TASKS:
         raise UserError(f"There is no --mode '{mode}'. Choose from {listed(TASKS)}.")
     return importlib.import_module(TASKS[mode]).TASK
+
+
+def task(options: TrainOptions) -> "Task":
+    """The task of a training, which knows what draws for it."""
+    made = task_class(options.mode)(options)
+    made.drawn_by = FIGURES.get(options.mode)
+    return made
 
 
 def modules(table: list[str]) -> list[ModuleType]:

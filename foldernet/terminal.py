@@ -164,16 +164,13 @@ def progress(items: Iterable[Any], doing: str, total: int) -> Iterator[Any]:
 
 
 def table(rows: list[tuple[Any, ...]]) -> str:
-    """Rows as aligned columns: text to the left, numbers to the right."""
+    """Rows as aligned columns: to the right those whose last cell is a number."""
     from rich.console import Console
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2, 0, 0))
-    numeric = [
-        all(isinstance(row[i], int | float) for row in rows[1:]) for i in range(len(rows[0]))
-    ]
-    for is_number in numeric if len(rows) > 1 else [False] * len(rows[0]):
-        grid.add_column(justify="right" if is_number else "left", no_wrap=True)
+    for cell in rows[-1]:
+        grid.add_column(justify="right" if isinstance(cell, int) else "left", no_wrap=True)
     for row in rows:
         grid.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
     console = Console(width=10_000, markup=False, highlight=False, emoji=False)

@@ -4,12 +4,11 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from foldernet import files, rooms, terminal
 from foldernet.option_types import converted
 from foldernet.options import TrainOptions
-from foldernet.training import description, environment, runs
+from foldernet.training import environment, runs
 from foldernet.training.runs import Run
 
 
@@ -34,7 +33,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
     environment.check_installation()
     runs.check_writable()
     session = rooms.session_module().SESSION(options)
-    task = rooms.task_class(options.mode)(options)
+    task = rooms.task(options)
 
     dataset = task.find_dataset()
     checks = rooms.modules(rooms.BEFORE_TRAINING)
@@ -45,10 +44,9 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
     with terminal.quiet_tensorflow():  # three seconds, spent now that there is something to train
         import keras
 
-        from foldernet.evaluation.figures import FigureLog
+        from foldernet.evaluation.figure_log import FigureLog
         from foldernet.training import callbacks, optimizers, summary
 
-    environment.check_gpu()
     keras.utils.set_random_seed(options.seed)
     batches, facts = task.batches(dataset), []
     for check in checks:
@@ -62,7 +60,6 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
     arguments, schedule = task.compile_arguments(len(batches["training"]))
     network.compile(**arguments)
     optimizers.build(network)
-    environment.check_disk_space(network)
 
     with session.opened_run(f"{options.mode}-{task.network_name}") as run:
         session.describe(options, dataset, task.files(dataset))
@@ -112,13 +109,6 @@ def make_options(data: str | os.PathLike | TrainOptions | None, given: dict) -> 
         given = {name: value for name, value in vars(data).items() if value is not None} | given
     elif data is not None:
         given = {"data": Path(data), **given}
-    earlier = earlier_options(given)
+    earlier = rooms.session_module().earlier_options(given)
     Options = rooms.options_class(given.get("mode") or earlier.get("mode", "classify"))
     return Options(**converted(Options, earlier | given))
-
-
-def earlier_options(given: dict[str, Any]) -> dict[str, Any]:
-    """The options, by name, of the run that `given` says to repeat or to resume; else none."""
-    if given.get("config"):
-        return description.options_in(Path(given["config"])) | {"name": None}
-    return rooms.session_module().earlier_options(given)

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ TINY = ["--mode", "blur", "--image-size", "64", "--crops", "128", "--epochs", "6
 
 
 def write_photographs(folder: Path, count: int, seed: int = 0, size: int = 96) -> Path:
-    """8-bit grey PNGs with the spectrum of photographs."""
+    """8-bit gray PNGs with the spectrum of photographs."""
     folder.mkdir(parents=True)
     for index, image in enumerate(textures(count, seed, size)):
         Image.fromarray(np.rint(255 * image).astype(np.uint8)).save(folder / f"{index}.png")
@@ -45,7 +46,7 @@ def photographs(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def blurred_run(photographs, tmp_path_factory) -> Path:
-    """A working folder with a run, `asymmetric`, that learnt a kernel from a file."""
+    """A working folder with a run, `asymmetric`, that learned a kernel from a file."""
     place = tmp_path_factory.mktemp("blurred")
     np.save(place / "asymmetric.npy", ASYMMETRIC)
     with pytest.MonkeyPatch.context() as patch:
@@ -65,12 +66,14 @@ def metrics_of(place: Path, name: str) -> dict:
 
 
 def test_training_recovers_an_asymmetric_kernel(blurred_run):
-    learnt = np.load(blurred_run / "models/asymmetric/kernel.npy")
-    assert len(learnt) > 7, "the size must not give the answer away"
-    assert scores.relative_l2(learnt, ASYMMETRIC) < 1e-4
-    assert scores.relative_l2(learnt[::-1, ::-1], ASYMMETRIC) > 0.1
+    learned = np.load(blurred_run / "models/asymmetric/kernel.npy")
+    assert len(learned) > 7, "the size must not give the answer away"
+    assert scores.relative_l2(learned, ASYMMETRIC) < 1e-4
+    assert scores.relative_l2(learned[::-1, ::-1], ASYMMETRIC) > 0.1
     metrics = metrics_of(blurred_run, "asymmetric")
-    assert metrics["relative_l2"] == pytest.approx(scores.relative_l2(learnt, ASYMMETRIC), rel=1e-3)
+    assert metrics["relative_l2"] == pytest.approx(
+        scores.relative_l2(learned, ASYMMETRIC), rel=1e-3
+    )
     assert metrics["relative_l2_reference"] < 1e-8
     assert metrics["reference_converged"] is True
     assert metrics["centroid_shift_pixels"] < 0.01
@@ -99,11 +102,11 @@ def test_a_blur_run_leaves_its_files(blurred_run):
     }
     assert "kernel_error" in (models / "history.csv").read_text().splitlines()[0]
     shown = np.asarray(Image.open(models / "kernel.png"), float)
-    learnt = np.clip(np.load(models / "kernel.npy"), 0, None)
-    np.testing.assert_allclose(shown / 255, learnt / learnt.max(), atol=0.002)
+    learned = np.clip(np.load(models / "kernel.npy"), 0, None)
+    np.testing.assert_allclose(shown / 255, learned / learned.max(), atol=0.002)
 
 
-def test_predict_blurs_any_size_in_colour_and_overwrites_nothing(blurred_run, tmp_path, capsys):
+def test_predict_blurs_any_size_in_color_and_overwrites_nothing(blurred_run, tmp_path, capsys):
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (40, 90, 3), np.uint8)
     (tmp_path / "pictures").mkdir()
@@ -120,6 +123,27 @@ def test_predict_blurs_any_size_in_colour_and_overwrites_nothing(blurred_run, tm
     for name in ("parrot-blurred.png", "parrot-blurred-2.png"):
         written = np.asarray(Image.open(name), float)
         assert np.abs(written - np.stack(expected, axis=2)).max() < 0.51
+
+
+def test_a_filter_saved_by_an_earlier_version_still_blurs(blurred_run, tmp_path):
+    saved, earlier = blurred_run / "models/asymmetric/best.keras", tmp_path / "earlier.keras"
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(earlier, "w") as target:
+        for member in source.namelist():
+            content = source.read(member)
+            if member == "config.json":
+                config = json.loads(content)
+                (layer,) = [each for each in config["config"]["layers"] if each["name"] == "filter"]
+                layer["module"] = "foldernet.models.single_filter"  # which is gone
+                layer["registered_name"] = "foldernet>ZeroPaddedConvolution"
+                content = json.dumps(config)
+            target.writestr(member, content)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 90, 3), np.uint8)
+    Image.fromarray(pixels).save("parrot.png")
+    for model in (saved, earlier):
+        fresh = [sys.executable, ROOT / "predict.py", "parrot.png", "--run", model]
+        subprocess.run(fresh, check=True, capture_output=True)
+    expected, blurred = (Image.open(f"parrot-blurred{number}.png") for number in ("", "-2"))
+    np.testing.assert_array_equal(blurred, expected)
 
 
 def test_the_same_seed_learns_the_same_filter_whatever_the_workers(photographs):
@@ -155,10 +179,10 @@ def test_pairs_of_a_users_own_reveal_their_kernel(tmp_path):
         Image.open(path).crop((20, 20, 120, 120)).save(path)
     arguments = ["--pairs", "sharp", "blurred", "--name", "pairs", "--image-size", "96"]
     assert train.main(["--mode", "blur", "--crops", "128", "--epochs", "8", *arguments]) == 0
-    learnt = np.load("models/pairs/kernel.npy")
+    learned = np.load("models/pairs/kernel.npy")
     metrics = metrics_of(Path(), "pairs")
-    assert len(learnt) >= 9
-    assert scores.relative_l2(learnt, ASYMMETRIC) < 0.1
+    assert len(learned) >= 9
+    assert scores.relative_l2(learned, ASYMMETRIC) < 0.1
     assert "relative_l2" not in metrics
     assert "in_band_otf_error" not in metrics
     assert metrics["what_can_be_known"]
@@ -217,7 +241,7 @@ def test_a_batch_is_a_pure_function_of_seed_epoch_and_index(photographs):
     np.testing.assert_array_equal(first[0][1], second[0][1])
 
 
-def test_the_set_that_ships_names_a_licence_for_each_photograph():
+def test_the_set_that_ships_names_a_license_for_each_photograph():
     from foldernet import shipped
 
     folder = shipped.folder("photos")
@@ -271,8 +295,8 @@ def test_a_mistake_gets_one_sentence(arguments, told, tmp_path, capsys):
     write_photographs(tmp_path / "one", 1)
     (tmp_path / "constant").mkdir()
     for index in range(4):
-        grey = np.full((80, 80), 40 * index, np.uint8)
-        Image.fromarray(grey).save(tmp_path / f"constant/{index}.png")
+        gray = np.full((80, 80), 40 * index, np.uint8)
+        Image.fromarray(gray).save(tmp_path / f"constant/{index}.png")
     np.save(tmp_path / "nan.npy", np.full((3, 3), np.nan))
     assert train.main([*TINY, *arguments.split()]) == 1
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]

@@ -10,7 +10,7 @@ from foldernet.terminal import UserError
 @pytest.mark.parametrize(
     "kernel", [kernels.gaussian(2), kernels.motion(21, 37), kernels.disk(8.5), kernels.disk(0.3)]
 )
-def test_kernels_are_odd_centred_and_of_sum_one(kernel):
+def test_kernels_are_odd_centered_and_of_sum_one(kernel):
     assert kernel.shape[0] == kernel.shape[1]
     assert kernel.shape[0] % 2 == 1
     assert kernel.min() >= 0
@@ -24,7 +24,7 @@ def test_motion_angle_is_counter_clockwise_from_the_rows():
     assert upper_right.sum() > 0.4
 
 
-def test_a_kernel_file_is_padded_about_the_centre_of_a_same_convolution(tmp_path):
+def test_a_kernel_file_is_padded_about_the_center_of_a_same_convolution(tmp_path):
     array = np.random.default_rng(0).random((4, 6))
     np.save(tmp_path / "kernel.npy", array)
     kernel = kernels.from_file(tmp_path / "kernel.npy")

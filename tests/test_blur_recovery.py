@@ -40,15 +40,15 @@ def train(sharp, blurred, kernel_size, epochs, strength=0.0, batch=8):
 @pytest.mark.parametrize("kernel", [kernels.gaussian(2), kernels.disk(3.5)])
 def test_training_recovers_the_kernel_from_photograph_like_images(kernel):
     sharp = textures(64)
-    learnt = train(sharp, blur(sharp, kernel), 25, epochs=12)
-    assert scores.relative_l2(learnt, kernel) < 1e-4
-    assert scores.centroid_shift_pixels(learnt, kernel) < 1e-3
+    learned = train(sharp, blur(sharp, kernel), 25, epochs=12)
+    assert scores.relative_l2(learned, kernel) < 1e-4
+    assert scores.centroid_shift_pixels(learned, kernel) < 1e-3
 
 
 def test_training_recovers_the_kernel_from_white_noise():
     sharp = np.random.default_rng(0).random((64, 96, 96))
-    learnt = train(sharp, blur(sharp, ASYMMETRIC), 25, epochs=12)
-    assert scores.relative_l2(learnt, ASYMMETRIC) < 1e-4
+    learned = train(sharp, blur(sharp, ASYMMETRIC), 25, epochs=12)
+    assert scores.relative_l2(learned, ASYMMETRIC) < 1e-4
 
 
 def test_a_rare_steep_image_does_not_blow_up_small_batches():
@@ -56,24 +56,24 @@ def test_a_rare_steep_image_does_not_blow_up_small_batches():
     grain = np.sin(2 * np.pi * 0.35 * np.arange(96))  # where the other images are weak
     sharp[40:44, :, 72:] += 0.3 * grain[:, None]
     kernel = kernels.gaussian(2)
-    learnt = train(sharp, blur(sharp, kernel), 25, epochs=6, batch=1)
-    assert scores.relative_l2(learnt, kernel) < 1e-3  # 1e9 with the step of the mean's curvature
+    learned = train(sharp, blur(sharp, kernel), 25, epochs=6, batch=1)
+    assert scores.relative_l2(learned, kernel) < 1e-3  # 1e9 with the step of the mean's curvature
 
 
 def test_training_recovers_a_gaussian_from_smooth_images():
     sharp = gaussian_filter(textures(64), (0, 3, 3))
-    learnt = train(sharp, blur(sharp, kernels.gaussian(4)), 41, epochs=12)
+    learned = train(sharp, blur(sharp, kernels.gaussian(4)), 41, epochs=12)
     # At high frequencies there is nothing but the edge.
     assert hidden_edge(power_spectrum(sharp), power_spectrum(sharp, 41), 41) == 0
-    assert scores.relative_l2(learnt, kernels.gaussian(4)) < 1e-2
+    assert scores.relative_l2(learned, kernels.gaussian(4)) < 1e-2
 
 
 def test_training_recovers_a_gaussian_from_smooth_images_of_8_bits():
     sharp = gaussian_filter(np.random.default_rng(0).random((96, 128, 128)), (0, 5, 5))
     sharp = np.rint(255 * (sharp - sharp.min()) / np.ptp(sharp)) / 255
-    learnt = train(sharp, blur(sharp, kernels.gaussian(3)), 25, epochs=12)
+    learned = train(sharp, blur(sharp, kernels.gaussian(3)), 25, epochs=12)
     assert hidden_edge(power_spectrum(sharp), power_spectrum(sharp, 25), 25) == 12
-    assert scores.relative_l2(learnt, kernels.gaussian(3)) < 3e-4  # 6e-4 with the edge in view
+    assert scores.relative_l2(learned, kernels.gaussian(3)) < 3e-4  # 6e-4 with the edge in view
 
 
 def test_the_prior_chosen_on_held_out_images_helps_against_noise():
@@ -90,8 +90,8 @@ def test_the_prior_chosen_on_held_out_images_helps_against_noise():
     assert scores.relative_l2(estimate.kernel, kernel) < 0.5 * scores.relative_l2(
         bare.kernel, kernel
     )
-    learnt = train(sharp, blurred, 25, epochs=12, strength=estimate.strength)
-    assert scores.relative_l2(learnt, kernel) < 2 * scores.relative_l2(estimate.kernel, kernel)
+    learned = train(sharp, blurred, 25, epochs=12, strength=estimate.strength)
+    assert scores.relative_l2(learned, kernel) < 2 * scores.relative_l2(estimate.kernel, kernel)
 
 
 @pytest.mark.parametrize("zero_padded", [True, False])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import train
-from foldernet.training import environment
+from foldernet.checks import environment
 
 
 @pytest.mark.parametrize("folder", ["models", "logs"])

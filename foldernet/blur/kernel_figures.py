@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from foldernet import terminal
-from foldernet.blur import spectrum
 from foldernet.blur.kernel_scores import mtf_profile
 from foldernet.blur.kernels import centered
+from foldernet.blur.spectrum import frequency_radius, ring_means
 
 STYLES = {
     "true": {"color": "0.65", "linewidth": 5, "solid_capstyle": "round"},
@@ -23,7 +23,7 @@ SHOWN_EPOCHS = 8  # in the figure of growth; of more, as many are picked evenly
 
 
 def save_kernel(kernel: np.ndarray, path: Path) -> None:
-    """Write a kernel as a grey PNG: its peak white, zero and less black."""
+    """Write a kernel as a gray PNG: its peak white, zero and less black."""
     shades = np.clip(kernel / max(kernel.max(), np.finfo(float).tiny), 0, 1)
     Image.fromarray(np.rint(255 * shades).astype(np.uint8)).save(path)
 
@@ -38,11 +38,8 @@ def pairs(sharp: np.ndarray, blurred: np.ndarray, count: int = 4) -> Figure:
     count = min(count, len(sharp))
     figure = Figure((2.2 * count + 0.4, 4.9), layout="constrained")
     figure.suptitle("Training pairs: sharp, and blurred", fontsize=11)
-    for axis, image in zip(
-        figure.subplots(2, count, squeeze=False).ravel(),
-        [*sharp[:count], *blurred[:count]],
-        strict=True,
-    ):
+    axes = figure.subplots(2, count, squeeze=False)
+    for axis, image in zip(axes.flat, [*sharp[:count], *blurred[:count]], strict=True):
         _picture(axis, image)
     return figure
 
@@ -60,13 +57,10 @@ def comparison(kernels: dict[str, np.ndarray]) -> Figure:
     shown["difference"] = shown["learned"] - shown[against]
     peak = max(np.abs(kernel).max() for kernel in shown.values())
     figure = Figure((10, 3.7), layout="constrained")
-    half = size / 2
+    extent = size / 2 * np.array([-1, 1, 1, -1])
     for axis, (name, kernel) in zip(figure.subplots(1, 3), shown.items(), strict=True):
-        drawn = axis.imshow(
-            kernel, cmap="RdBu_r", vmin=-peak, vmax=peak, extent=(-half, half, half, -half)
-        )
-        largest = np.abs(kernel).max()
-        axis.set_title(f"{name}, at most {largest:.2g}", fontsize=10)
+        drawn = axis.imshow(kernel, cmap="RdBu_r", vmin=-peak, vmax=peak, extent=extent)
+        axis.set_title(f"{name}, at most {np.abs(kernel).max():.2g}", fontsize=10)
         axis.set_xlabel("pixels", fontsize=9)
         axis.tick_params(labelsize=8)
     figure.colorbar(drawn, ax=figure.axes, shrink=0.85, label="weight")
@@ -74,7 +68,7 @@ def comparison(kernels: dict[str, np.ndarray]) -> Figure:
 
 
 def radial_profile(kernels: dict[str, np.ndarray]) -> Figure:
-    """Kernels averaged over rings about the centre, and below it how far each is from the true one.
+    """Kernels averaged over rings about the center, and below it how far each is from the true one.
 
     Args:
         kernels: as for `comparison`.
@@ -84,11 +78,11 @@ def radial_profile(kernels: dict[str, np.ndarray]) -> Figure:
     axes = figure.subplots(2 if known else 1, 1, sharex=True, squeeze=False)[:, 0]
     size = max(map(len, kernels.values()))
     kernels = {name: centered(kernel, size) for name, kernel in kernels.items()}
-    axis = np.arange(size) - size // 2
-    ring = np.rint(np.hypot(axis[:, None], axis[None, :])).astype(int).ravel()
+    offsets = np.arange(size) - size // 2
+    radius = np.hypot(offsets[:, None], offsets[None, :])
 
     def rings(values):
-        return (np.bincount(ring, values.ravel()) / np.bincount(ring))[: size // 2 + 1]
+        return ring_means(values, radius)[: size // 2 + 1]
 
     for name, kernel in kernels.items():
         axes[0].plot(rings(kernel), label=name, **STYLES[name])
@@ -100,7 +94,7 @@ def radial_profile(kernels: dict[str, np.ndarray]) -> Figure:
             error = np.sqrt(rings((kernels[name] - kernels["true"]) ** 2)) / kernels["true"].max()
             axes[1].semilogy(np.maximum(error, 1e-16), **STYLES[name])
         axes[1].set_ylabel("error (rms), of the peak")
-    axes[-1].set_xlabel("distance from the centre in pixels")
+    axes[-1].set_xlabel("distance from the center in pixels")
     for axis in axes:
         _plain(axis)
     return figure
@@ -122,26 +116,15 @@ def mtf(kernels: dict[str, np.ndarray], power: np.ndarray, limit: float, sentenc
         frequencies, modulus = mtf_profile(kernel)
         above.semilogy(frequencies, np.maximum(modulus, SMALLEST_MTF), label=name, **STYLES[name])
         lowest = min(lowest, modulus.min())
-    above.set_ylim(max(lowest / 30, SMALLEST_MTF), 3)
-    above.set_ylabel("MTF")
+    above.set(ylabel="MTF", ylim=(max(lowest / 30, SMALLEST_MTF), 3))
     above.set_title(sentence.replace("; ", ";\n"), fontsize=10)
-    height = power.shape[0]
-    radius = spectrum.frequency_radius(height, 2 * (power.shape[1] - 1))
-    ring = np.rint(radius * height).astype(int).ravel()
-    rings = (np.bincount(ring, power.ravel()) / np.bincount(ring))[: height // 2 + 1]
+    height, width = power.shape[0], 2 * (power.shape[1] - 1)
+    rings = ring_means(power, frequency_radius(height, width) * height)[: height // 2 + 1]
     below.semilogy(np.arange(len(rings)) / height, rings, color="tab:green")
-    below.set_ylabel("power of the images")
-    below.set_xlabel("cycles/pixel")
-    below.set_xlim(0, 0.5)
+    below.set(ylabel="power of the images", xlabel="cycles/pixel", xlim=(0, 0.5))
+    band = {"facecolor": BAND_COLOR, "edgecolor": "0.7", "label": "identifiable", "zorder": 0}
     for axis in (above, below):
-        axis.axvspan(
-            0,
-            min(limit, 0.5),
-            facecolor=BAND_COLOR,
-            edgecolor="0.7",
-            label="identifiable",
-            zorder=0,
-        )
+        axis.axvspan(0, min(limit, 0.5), **band)
         _plain(axis)
     above.legend(frameon=False, loc="lower left", fontsize=9)
     return figure
@@ -157,9 +140,8 @@ def residual(sharp: np.ndarray, blurred: np.ndarray, predicted: np.ndarray) -> F
     reach = np.abs(difference).max() or 1.0
     figure = Figure((11, 3.3), layout="constrained")
     axes = figure.subplots(1, 4)
-    for axis, image, title in zip(
-        axes, (sharp, blurred, predicted), ("held out", "blurred", "predicted"), strict=False
-    ):
+    shown = {"held out": sharp, "blurred": blurred, "predicted": predicted}
+    for axis, (title, image) in zip(axes, shown.items(), strict=False):
         _picture(axis, image, title)
     drawn = axes[3].imshow(difference[..., 0], cmap="RdBu_r", vmin=-reach, vmax=reach)
     axes[3].set_title("predicted - blurred", fontsize=10)

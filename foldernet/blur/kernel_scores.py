@@ -5,11 +5,11 @@ from scipy.fft import rfft2
 from scipy.ndimage import zoom
 
 from foldernet.blur.kernels import centered
-from foldernet.blur.spectrum import frequency_radius, half_plane_counts
+from foldernet.blur.spectrum import frequency_radius, half_plane_counts, ring_means
 
 
 def relative_l2(kernel, true):
-    """Norm of the difference over the norm of the true kernel; sizes are aligned by centre."""
+    """Norm of the difference over the norm of the true kernel; sizes are aligned by center."""
     kernel, true = _same_size(kernel, true)
     return float(np.linalg.norm(kernel - true) / np.linalg.norm(true))
 
@@ -20,9 +20,9 @@ def dc_gain(kernel):
 
 
 def centroid_shift_pixels(kernel, true=None):
-    """Distance in pixels from the kernel's centroid to the true one's, or to its own centre.
+    """Distance in pixels from the kernel's centroid to the true one's, or to its own center.
 
-    Pixels below a tenth of the peak don't count: far from the centre their noise would weigh most.
+    Pixels below a tenth of the peak don't count: far from the center their noise would weigh most.
     """
     reference = np.zeros(2) if true is None else _centroid(np.asarray(true))
     return float(np.linalg.norm(_centroid(np.asarray(kernel)) - reference))
@@ -40,7 +40,7 @@ def fwhm_pixels(kernel):
 
 
 def otf(kernel, height, width):
-    """Optical transfer function on the half plane of `numpy.fft.rfft2`, centre at the origin.
+    """Optical transfer function on the half plane of `numpy.fft.rfft2`, center at the origin.
 
     Args:
         kernel: float (size, size), odd, no larger than (height, width).
@@ -65,8 +65,7 @@ def mtf_profile(kernel, size=512):
     """
     size = max(size, kernel.shape[0] + 1)
     modulus = np.abs(otf(kernel, size, size))
-    ring = np.round(frequency_radius(size, size) * size).astype(int).ravel()
-    mtf = (np.bincount(ring, modulus.ravel()) / np.bincount(ring))[: size // 2 + 1]
+    mtf = ring_means(modulus, frequency_radius(size, size) * size)[: size // 2 + 1]
     return np.arange(len(mtf)) / size, mtf / modulus[0, 0]
 
 

@@ -1,6 +1,6 @@
 """Known blur kernels (point spread functions), and what a camera with one makes of an image.
 
-Kernels are square, odd-sized, centred, non-negative and of sum 1.
+Kernels are square, odd-sized, centered, non-negative and of sum 1.
 """
 
 import math
@@ -12,7 +12,7 @@ from scipy.fft import irfft2, next_fast_len, rfft2
 from foldernet.images.reader import ImageError, read_image
 from foldernet.terminal import UserError
 
-# Sub-pixels a side per pixel when a sharp edge is averaged over the pixels it crosses.
+# Subpixels per side of a pixel, over which a sharp edge that crosses it is averaged.
 SUPERSAMPLING = 32
 
 
@@ -40,7 +40,7 @@ def motion(length, angle):
 
     Args:
         length: length of the track in pixels, > 0.
-        angle: degrees, counter-clockwise from the direction of the rows.
+        angle: degrees, counterclockwise from the direction of the rows.
 
     Returns:
         float64 (size, size), size the smallest odd one that holds the antialiased track.
@@ -75,13 +75,13 @@ def disk(radius):
 
 
 def from_file(path):
-    """Reads a kernel from a `.npy` file or an image (read as grey), and scales its sum to 1.
+    """Reads a kernel from a `.npy` file or an image (read as gray), and scales its sum to 1.
 
     Args:
         path: the file.
 
     Returns:
-        float64 (size, size): padded with zeros to the odd square around it, its centre (index
+        float64 (size, size): padded with zeros to the odd square around it, its center (index
         (height - 1) // 2, (width - 1) // 2, as in a 'same' convolution) in the middle.
 
     Raises:
@@ -109,11 +109,11 @@ def from_file(path):
 
 
 def centered(kernel, size):
-    """Pads with zeros, or crops, an odd kernel to an odd size about its centre.
+    """Pads with zeros, or crops, an odd kernel to an odd size about its center.
 
     Args:
         kernel: (n, n), n odd.
-        size: pixels a side wanted, odd.
+        size: pixels per side wanted, odd.
 
     Returns:
         (size, size), same dtype.

@@ -18,7 +18,7 @@ from foldernet.terminal import UserError
 
 
 class BlurDataGenerator(ImageDataGenerator):
-    """Pairs (image, blurred image): grey crops of the original pixels of photographs, 0..1.
+    """Pairs (image, blurred image): gray crops of the original pixels of photographs, 0..1.
 
     Either the pairs are made: a crop is augmented as the arguments of `ImageDataGenerator` say,
     and then blurred with a known kernel, zero-padded as by `scipy.signal.convolve2d(image, kernel,
@@ -78,7 +78,6 @@ class BlurDataGenerator(ImageDataGenerator):
             self,
             blurred,
             crops,
-            augmented=True,
             target_size=target_size,
             batch_size=batch_size,
             shuffle=shuffle,
@@ -89,7 +88,7 @@ class BlurDataGenerator(ImageDataGenerator):
 class BlurIterator(DirectoryIterator):
     """What `BlurDataGenerator.flow_from_directory` returns."""
 
-    def __init__(self, images: ImageList, generator, blurred, crops, augmented, **options):
+    def __init__(self, images: ImageList, generator, blurred, crops, **options):
         self.blurred_folder = blurred
         store = PhotographStore(len(images), self.path, self._read, generator.cache)
         super().__init__(
@@ -99,7 +98,7 @@ class BlurIterator(DirectoryIterator):
             class_mode=None,
             store=store,
             per_epoch=crops,
-            augmented=augmented and blurred is None,
+            augmented=blurred is None,
             **options,
         )
 
@@ -141,7 +140,7 @@ class BlurIterator(DirectoryIterator):
         and its file's header.
 
         Raises:
-            ImageError: it can't be read, or nothing can be learnt from it.
+            ImageError: it can't be read, or nothing can be learned from it.
             UserError: its blurred version has another size.
         """
         path = self.path(position)

@@ -115,13 +115,13 @@ def hidden_edge(own, shifted, kernel_size):
 
     Shifted within a zero-padded filter, an image brings its frame's edge into the picture. In
     smooth images it outshines everything else at high frequencies, and weights far from the
-    filter's centre, which shift most, are learned thousands of times faster than those near it. But
+    filter's center, which shift most, are learned thousands of times faster than those near it. But
     where the images themselves have no power at all, only the edge tells of the kernel, and stays.
 
     Args:
         own: float (height, width // 2 + 1): `power_spectrum` of the images, of even width.
         shifted: the same of the images shifted within the filter.
-        kernel_size: pixels a side of the filter.
+        kernel_size: pixels per side of the filter.
 
     Returns:
         int: half the filter, or 0, as always where that would be more than a quarter of the image.
@@ -137,7 +137,7 @@ def measure(sharp, kernel_size, batch_size, strength=0.0, margin=0):
 
     Args:
         sharp: float (n, height, width), range 0..1; 100 to 500 crops of the training images.
-        kernel_size: pixels a side of the filter.
+        kernel_size: pixels per side of the filter.
         batch_size: crops in a training batch; the smaller, the shorter a step is safe.
         strength: of the smoothness prior; `estimate_kernel(...).strength`, chosen on held-out
             images. 0 for exact data.

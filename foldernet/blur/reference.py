@@ -11,7 +11,7 @@ from foldernet.blur.kernels import blur
 from foldernet.blur.spectrum import FLOOR, hann_taper, roughness
 from foldernet.terminal import UserError
 
-# Fewer pixels a side than this in the window leave too few equations to be worth solving.
+# Fewer pixels per side than this in the window leave too few equations to be worth solving.
 SMALLEST_WINDOW = 32
 # Strengths of the prior tried, as shares of the images' mean power; then between the best two.
 STRENGTHS = (0.0, *10.0 ** np.arange(-9, 2))
@@ -41,7 +41,7 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True, stre
         pairs: iterable of (sharp, blurred), each float (height, width) or (n, height, width)
             with or without a last axis of one channel; all of one image size. Read once; of a
             `BlurIterator`, best in float64, one epoch is.
-        kernel_size: pixels a side, odd, no smaller than the kernel sought.
+        kernel_size: pixels per side, odd, no smaller than the true kernel.
         held_out: (sharp, blurred), each (n, height, width[, 1]), for choosing the strength of a
             smoothness prior (third differences). None for no prior, right for exact data only.
         zero_padded: whether the sharp images are zero outside their frame, as here in all made
@@ -63,7 +63,7 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True, stre
         (1996), for the circulant preconditioner.
     """
     if kernel_size % 2 == 0:
-        raise UserError(f"kernel_size is {kernel_size}; give an odd one, which has a centre.")
+        raise UserError(f"kernel_size is {kernel_size}; give an odd one, which has a center.")
     auto, cross = _correlations(pairs, kernel_size, zero_padded)
     power = auto[kernel_size - 1, kernel_size - 1]
     if held_out is None:

@@ -11,7 +11,7 @@ from foldernet import terminal
 from foldernet.blur import kernel_figures, kernel_scores, kernels, spectrum
 from foldernet.blur.pairs import first_epoch, stacked
 from foldernet.datasets.image_list import Dataset
-from foldernet.evaluation.figures import FigureLog
+from foldernet.evaluation.figure_log import FigureLog
 from foldernet.files import write_whole
 from foldernet.images.reader import image_size
 from foldernet.training.runs import Run
@@ -27,7 +27,7 @@ class KernelGrowth(keras.callbacks.Callback):
     """Adds `kernel_error` to each epoch's logs, and draws the filters of all epochs in the end.
 
     Args:
-        true: the kernel sought, for its relative L2 error; None leaves that out.
+        true: the true kernel, for its relative L2 error; None leaves that out.
         log: gets the figure `kernel_growth`.
     """
 
@@ -137,10 +137,5 @@ def what_can_be_known(limit: float, prior: bool) -> str:
 
 def _write_kernel(run: Run, learned: np.ndarray) -> None:
     """kernel.npy as learned, and kernel.png with its peak at white and zero or less at black."""
-
-    def write_array(path):
-        with open(path, "wb") as file:
-            np.save(file, learned)
-
-    write_whole(run.models / "kernel.npy", write_array)
+    write_whole(run.models / "kernel.npy", lambda path: np.save(path, learned))
     write_whole(run.models / "kernel.png", partial(kernel_figures.save_kernel, learned))

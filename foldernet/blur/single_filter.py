@@ -22,8 +22,8 @@ def single_filter(image_size, kernel_size, channels=1, init="zeros", regularizer
     `single_filter(256, 97)(images)  # (n, 256, 256, 1) float -> (n, 256, 256, 1) float`
 
     Args:
-        image_size: pixels a side, or None for images of any height and width.
-        kernel_size: pixels a side of the filter, odd or even.
+        image_size: pixels per side, or None for images of any height and width.
+        kernel_size: pixels per side of the filter, odd or even.
         channels: channels of the image; the same filter is applied to each. None for any number.
         init: Keras initializer. "zeros" is what converges: an ill-posed regression never removes
             what a random start puts where the images have no power. "glorot_uniform" reproduces
@@ -47,14 +47,14 @@ class ZeroPaddedConvolution(keras.layers.Layer):
 
     A true convolution, aligned as `scipy.signal.convolve2d(image, kernel, mode="same",
     boundary="fill")` does it, for odd and even sizes: the weights are the kernel itself, neither
-    flipped nor shifted. (`keras.layers.Conv2D` correlates, and centres even sizes one pixel
+    flipped nor shifted. (`keras.layers.Conv2D` correlates, and centers even sizes one pixel
     away.) Small kernels are applied directly, larger ones by a Fourier transform just long enough
     that nothing wraps around into the image; both give the same result.
 
     Input and output: (n, height, width, channels) float; any height, width and channels.
 
     Args:
-        kernel_size: pixels a side, odd or even.
+        kernel_size: pixels per side, odd or even.
         kernel_initializer: Keras initializer; the weight has `Conv2D`'s shape
             (kernel_size, kernel_size, 1, 1), so that its fan-in is the same.
         kernel_regularizer: Keras regularizer or None; a part of training, and not saved.

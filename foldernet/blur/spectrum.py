@@ -8,8 +8,8 @@ import numpy as np
 from scipy.fft import fftfreq, irfft2, next_fast_len, rfft2, rfftfreq
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-# Of a spectrum's peak, which is the mean's: some 1e4 in crops of 256 pixels a side. The floor then
-# is 1e-7: less than rounding to 8 bits leaves in any image, 1e-6, and more than float32's, 1e-15.
+# Of a spectrum's peak, which is the mean's: some 1e4 in crops of 256x256 pixels. The floor then is
+# 1e-7: less than rounding to 8 bits leaves in any image, 1e-6, and more than float32's, 1e-15.
 FLOOR = 1e-11
 
 
@@ -55,16 +55,30 @@ def frequency_radius(height, width):
     return np.hypot(fftfreq(height)[:, None], rfftfreq(width)[None, :])
 
 
+def ring_means(values, radius):
+    """Average values over rings of width 1.
+
+    Args:
+        values: float array of any shape.
+        radius: of each value, the same shape, >= 0; ring i holds those that are rounded to i.
+
+    Returns:
+        float64 (rings,).
+    """
+    ring = np.rint(radius).astype(int).ravel()
+    return np.bincount(ring, values.ravel()) / np.bincount(ring)
+
+
 def power_spectrum(images, kernel_size=1, margin=0, seed=0):
     """Measures the mean power spectrum of images as a filter of a given size sees them.
 
     Each pixel of a zero-padded filter sees the image shifted, with the frame's edge moved into
-    the picture. Under the taper of the loss this edge is often the strongest signal there is at
+    the image. Under the taper of the loss this edge is often the strongest signal there is at
     high frequencies, so the spectrum is averaged over random shifts within the filter.
 
     Args:
         images: float (n, height, width).
-        kernel_size: pixels a side of the filter; 1 for the images' own spectrum.
+        kernel_size: pixels per side of the filter; 1 for the images' own spectrum.
         margin: as for `hann_taper`.
         seed: of the shifts.
 
@@ -100,11 +114,11 @@ def largest_curvature(images, kernel_size, whitening, margin=0):
     """The largest eigenvalue of the Hessian of `WhitenedResidual` with respect to the filter.
 
     Gradient descent diverges above a step of 2 over this number; it depends on the images alone,
-    not on the kernel sought.
+    not on the true kernel.
 
     Args:
         images: float (n, height, width).
-        kernel_size: pixels a side of the filter.
+        kernel_size: pixels per side of the filter.
         whitening: float (height, width // 2 + 1), as for the loss.
         margin: as for the loss.
 
@@ -144,7 +158,7 @@ def batch_curvature(images, batch_size, kernel_size, whitening, margin=0):
     Args:
         images: float (n, height, width); all that can be had, for the sake of rare steep ones.
         batch_size: images in a batch.
-        kernel_size: pixels a side of the filter.
+        kernel_size: pixels per side of the filter.
         whitening: as for `largest_curvature`.
         margin: as for `largest_curvature`.
 
@@ -171,7 +185,7 @@ def standard_error(power, noise_variance, pixels, kernel_size):
         noise_variance: variance of the blurred images' white noise (1/12 of a squared step for
             rounding).
         pixels: independent pixels seen; pixels whose noise repeats count once.
-        kernel_size: pixels a side of the filter. A larger one has more unknowns, which let in
+        kernel_size: pixels per side of the filter. A larger one has more unknowns, which let in
             more noise.
 
     Returns:
@@ -206,9 +220,7 @@ def identifiable_band(power, noise_variance, pixels, kernel, tolerance=0.01):
         error = standard_error(power, noise_variance, pixels, kernel.shape[0])
         return error <= largest_error
 
-    radius = frequency_radius(height, width)
-    ring = np.round(radius * height).astype(int)
-    ring_power = np.bincount(ring.ravel(), power.ravel()) / np.bincount(ring.ravel())
-    beyond = np.flatnonzero(~determined(ring_power))
+    rings = ring_means(power, frequency_radius(height, width) * height)
+    beyond = np.flatnonzero(~determined(rings))
     limit = beyond[0] / height if len(beyond) else np.sqrt(0.5)
     return determined(power), float(limit)

@@ -134,11 +134,8 @@ class Blur(Task):
             camera = [f"noise {options.noise:g}"] if options.noise else []
             camera += [f"{options.bits} bits"] if options.bits else []
             facts.append(("kernel", ", ".join([f"{options.kernel}, {size}x{size}", *camera])))
-        size, solved = (
-            len(reference.kernel),
-            "converged" if reference.converged else "did not converge",
-        )
-        iterations = terminal.count(reference.iterations, "iteration")
+        size, iterations = len(reference.kernel), terminal.count(reference.iterations, "iteration")
+        solved = "converged" if reference.converged else "did not converge"
         facts.append(("reference", f"{size}x{size}, {solved} after {iterations}"))
         if options.loss == "whitened" and self.recipe.prior:
             facts.append(("prior", f"smoothness, strength {reference.strength:.1e} by hold-out"))

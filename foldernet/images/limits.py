@@ -18,7 +18,6 @@ PIXEL_LIMIT = 50_000_000  # of an image, by its header
 SIDE_LIMIT = 65_535  # pixels; no JPEG can be longer, and each row of an image costs memory, too
 MEMORY_LIMIT = 256 * MEGABYTE  # for decoding; shrinking what was decoded takes some more
 HEADER_LIMIT = 16 * MEGABYTE  # of what is not pixels: profiles, previews, layers
-USUAL_HEADER = 2**16
 READ_LIMIT = 200_000  # pieces that a file is read in; 256 MB in a PNG's usual chunks are 160,000
 HEADER_READ_LIMIT = 40_000  # of them before its pixels; the costly ones
 TAG_LIMIT = 100_000  # values of a TIFF's tag, such as where its strips begin
@@ -38,7 +37,7 @@ TIFF_COMPRESSIONS = (
 BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # else Pillow takes 4
 DECODER_BYTES_A_PIXEL = {"WEBP": 12}  # two canvases and a copy
 
-JPEG_MAGIC, PNG_MAGIC = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 TIFF_BYTE_ORDERS = {
     b"II*\0": "<",
     b"MM\0*": ">",
@@ -95,22 +94,20 @@ def opened(path: str) -> io.BufferedReader:
 
 
 def check_structure(file: io.BufferedReader) -> int:
-    """What Pillow would go through without asking, or doesn't tell.
+    """What Pillow would go through without asking.
 
     Args:
         file: at its beginning, where it is left.
 
     Returns:
-        Bytes that decoding takes besides the image, as far as the structure shows.
+        Bytes that decoding takes besides the image.
 
     Raises:
         TooCostlyError: that, or the time, is too much.
     """
     magic = file.read(8)
     extra = 0
-    if magic.startswith(JPEG_MAGIC):
-        extra = _check_jpeg(file)
-    elif magic == PNG_MAGIC:
+    if magic == PNG_MAGIC:
         extra = _check_png(file)
     elif magic[:4] in TIFF_BYTE_ORDERS:
         _check_tiff_tags(file, magic)
@@ -118,8 +115,11 @@ def check_structure(file: io.BufferedReader) -> int:
     return extra
 
 
-def check_header(image: Image.Image) -> None:
+def check_header(image: Image.Image, file: io.BufferedReader) -> int:
     """What the header of an opened image announces.
+
+    Returns:
+        Bytes that decoding takes besides the image.
 
     Raises:
         TooCostlyError: more pixels than are decoded, or a kind that isn't.
@@ -138,6 +138,7 @@ def check_header(image: Image.Image) -> None:
         raise TooCostlyError(
             f"a TIFF compressed by {compression}, which is not decoded; store it with deflate"
         )
+    return _check_jpeg(image, file) if image.format in ("JPEG", "MPO") else 0
 
 
 def check_memory(image: Image.Image, extra: int) -> None:
@@ -197,56 +198,27 @@ def _check_png(file: io.BufferedReader) -> int:
     return others
 
 
-def _check_jpeg(file: io.BufferedReader) -> int:
-    """Go through the segments as libjpeg does; returns what it keeps of all scans, in bytes."""
-    head = os.pread(file.fileno(), USUAL_HEADER, 0)  # past what counts: all of it at once
-    frame, scan = _jpeg_header(head)
-    if scan < 0 and len(head) == USUAL_HEADER:
-        head = os.pread(file.fileno(), HEADER_LIMIT, 0)
-        frame, scan = _jpeg_header(head)
-    if frame < 0 or scan < 0:
-        return 0  # it ends before its pixels, as Pillow will say
-    kind, height, width, components = struct.unpack_from(">xBxxxHHB", head, frame)
-    if kind > 0xC8:
-        raise TooCostlyError("an arithmetic-coded JPEG, which is not decoded")
-    progressive = kind & 3 == 2 or head[scan + 4] < components
-    limit = PROGRESSIVE_BYTE_LIMIT if progressive else JPEG_BYTE_LIMIT
-    _check_bytes(_size(file), limit, f" of a {'progressive ' if progressive else ''}JPEG")
-    if not progressive:
+def _check_jpeg(image: Image.Image, file: io.BufferedReader) -> int:
+    """Returns what libjpeg keeps of all scans, in bytes."""
+    pixels, size = image.width * image.height, _size(file)
+    progressive = "progressive" in image.info
+    _check_bytes(size, PROGRESSIVE_BYTE_LIMIT if progressive else JPEG_BYTE_LIMIT, " of a JPEG")
+    if not progressive and pixels < SLOW_PIXEL_LIMIT:
         return 0
-    file.seek(scan)
-    _check_scans(_scans(file), width * height)
-    factors = head[frame + 11 : frame + 10 + 3 * components : 3]
-    areas = [(factor >> 4) * (factor & 15) for factor in factors]
-    return 2 * width * height * sum(areas) // max([*areas, 1])  # 16 bits for each coefficient
-
-
-def _jpeg_header(head: bytes) -> tuple[int, int]:
-    """Where the last frame header and the first scan of a JPEG begin; -1 is nowhere in `head`."""
-    frame, at = -1, 2
-    while 0 <= at < len(head) - 10:
-        kind = head[at + 1]
-        if head[at] != 0xFF or kind in (0x00, 0x01) or 0xD0 <= kind <= 0xD8:
-            at = head.find(b"\xff", at + 1)  # junk, or a marker without a length
-        elif kind == 0xFF:
-            at += 1
-        elif kind == 0xD9:
-            break
-        elif kind == 0xDA:
-            return frame, at
-        else:
-            if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-                frame = at
-            at += 2 + int.from_bytes(head[at + 2 : at + 4])
-    return frame, -1
+    scans = _scans(file)
+    _check_scans(scans, pixels)
+    areas = [vertical * horizontal for _, vertical, horizontal, _ in image.layer]
+    several = progressive or scans > 1
+    return 2 * pixels * sum(areas) // max([*areas, 1]) if several else 0  # 16 bits a coefficient
 
 
 def _scans(file: io.BufferedReader) -> int:
-    """Start-of-scan markers from here on; a pair of bytes cut by two blocks isn't missed."""
+    """Start-of-scan markers, in thumbnails too; a pair of bytes cut by two blocks isn't missed."""
     count, last = 0, b""
-    while block := file.read(2**20):
-        count += (last + block).count(b"\xff\xda")
-        last = block[-1:]
+    with open(file.name, "rb") as again:
+        while block := again.read(2**20):
+            count += (last + block).count(b"\xff\xda")
+            last = block[-1:]
     return count
 
 
@@ -296,7 +268,6 @@ def _strip_bytes(image: Image.Image) -> int:
     bits = max(bits) if isinstance(bits, tuple) else bits
     taken = strip * max(4, _number(tags.get(SAMPLES), 1) * bits / 8)
     if image.info["compression"] == "jpeg":
-        image.fp.seek(0)
         _check_scans(_scans(image.fp), min(strip, width * height))
         taken += 6 * strip  # what libjpeg keeps of a progressive one
     return int(taken)

@@ -3,7 +3,7 @@
 Pillow decodes and OpenCV resizes. A photograph for a small network is decoded small, too: libjpeg
 scales by 1/2, 1/4 or 1/8 before the costly part of its work (Pillow calls it draft). What is large
 all the same is converted and shrunk strip by strip, so that there is never a second copy of it.
-What a file may cost at all is in `bounds`.
+What a file may cost at all is in `limits`.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from foldernet.images import limits as bounds
+from foldernet.images import limits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MODES = {
@@ -105,7 +105,7 @@ def read_image(
         (height, width, channels) uint8.
 
     Raises:
-        ImageError: unreadable, truncated, too costly (see `bounds`) or of an unknown format,
+        ImageError: unreadable, truncated, too costly (see `limits`) or of an unknown format,
             whatever the cause.
         ValueError: an unknown `color_mode` or `interpolation`.
     """
@@ -131,7 +131,7 @@ def read_with_header(
         size_in_file = image.size  # draft changes it
         if size and interpolation == "area":
             image.draft(None, (DRAFT_MARGIN * max(size), DRAFT_MARGIN * max(size)))
-        bounds.check_memory(image, extra)
+        limits.check_memory(image, extra)
         image.load()
         header = _header(image, size_in_file)  # of a PNG, EXIF may stand behind the pixels
         large = image.width * image.height > WHOLE_LIMIT
@@ -177,18 +177,18 @@ def _opened(path: str) -> Iterator[tuple[Image.Image, int]]:
     goes wrong while it is open is an ImageError."""
     kind = "unreadable"
     try:
-        with bounds.opened(path) as file:
-            extra = bounds.check_structure(file)
+        with limits.opened(path) as file:
+            extra = limits.check_structure(file)
             with Image.open(file, formats=FORMATS) as image:
-                bounds.check_header(image)
+                extra += limits.check_header(image, file)
                 _check_depth(image)
-                if isinstance(file, bounds.BoundedFile):
+                if isinstance(file, limits.BoundedFile):
                     file.header_ends()
                 kind = "truncated"  # what goes wrong from here on, after a good header
                 yield image, extra
     except ImageError as error:
         raise ImageError(path, error.reason, error.kind) from None
-    except (Image.DecompressionBombError, bounds.TooCostlyError) as error:
+    except (Image.DecompressionBombError, limits.TooCostlyError) as error:
         raise ImageError(path, _reason(error), "too large") from error
     except Exception as error:  # Pillow's plugins raise nearly everything, not OSError alone
         raise ImageError(path, _reason(error), kind) from error

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -65,16 +66,20 @@ def build(
     """
     name, variant = _parts(model)
     module = _module(name)
-    function = getattr(module, check_name(model), None)
-    if function is None:
-        raise UserError(f"'{name}' has no function '{check_name(model)}(input_shape, classes)'.")
-    variants = getattr(module, "VARIANTS", {})
+    function, variants = getattr(module, check_name(model)), getattr(module, "VARIANTS", {})
     if variant and variant not in variants:
         raise UserError(
             f"'{name}' has no variant '{variant}'. It has {listed(variants) or 'no variants'}."
         )
     arguments = variants.get(variant, {}) | dict(map(_option, options))
-    network = _called(function, input_shape, classes, arguments)
+    try:
+        inspect.signature(function).bind(input_shape, classes, **arguments)
+    except TypeError as error:
+        raise UserError(
+            f"--model-options: {error}. The network's function is"
+            f" {function.__name__}{inspect.signature(function)}."
+        ) from error
+    network = function(input_shape, classes, **arguments)
     if network.input_shape != (None, *input_shape) or network.output_shape != (None, classes):
         raise UserError(
             f"The network '{name}' turns {network.input_shape} into {network.output_shape}."
@@ -83,23 +88,9 @@ def build(
     return network
 
 
-def _called(function, input_shape, classes, arguments: dict[str, Any]) -> "keras.Model":
-    try:
-        inspect.signature(function).bind(input_shape, classes, **arguments)
-    except TypeError as error:
-        raise UserError(
-            f"--model-options: {error}. The network's function is"
-            f" {function.__name__}{inspect.signature(function)}."
-        ) from error
-    return function(input_shape, classes, **arguments)
-
-
 def _parts(model: str) -> tuple[str, str]:
     """Name or path, and variant, which is empty where none is named."""
-    if model.endswith(".py"):  # on Windows, a path has a colon of its own
-        return model, ""
-    name, _, variant = model.rpartition(":") if ":" in model else (model, "", "")
-    return name, variant
+    return re.fullmatch(r"(.*?\.py|[^:]*)(?::(.*))?", model).groups("")
 
 
 def _module(name: str) -> ModuleType:

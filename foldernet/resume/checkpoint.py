@@ -1,6 +1,7 @@
 """What saves a run while `fit` runs, restores it, and shuts it down in good order."""
 
 import contextlib
+import csv
 import math
 import os
 import signal
@@ -8,11 +9,12 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
 
-from foldernet import terminal
+from foldernet import files, terminal
 from foldernet.options import TrainOptions
 from foldernet.resume import state as states
 from foldernet.resume.state import State
@@ -164,6 +166,31 @@ class Checkpoint(keras.callbacks.Callback):
         since = " from the checkpoint before" if self._write(batch) else ""
         name = signal.Signals(self.signal).name
         raise Stopped(f"Stopped by {name}. Resume{since}: {self.resume_command}", self.signal)
+
+
+class HistoryFile(keras.callbacks.Callback):
+    """Writes history.csv, a line for each epoch. It comes last, when the logs are complete.
+
+    Args:
+        path: of the file, which is written whole.
+        history: the logs of the epochs before this session; those of each new one are added.
+    """
+
+    def __init__(self, path: Path, history: list[dict[str, float]]):
+        super().__init__()
+        self.path, self.history = path, history
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.history.append(logs)
+
+        def save(temporary: Path) -> None:
+            with open(temporary, "w", newline="") as file:
+                writer = csv.DictWriter(file, ["epoch", *sorted(logs)])
+                writer.writeheader()
+                for number, row in enumerate(self.history):
+                    writer.writerow({"epoch": number, **row})
+
+        files.write_whole(self.path, save)
 
 
 @contextlib.contextmanager

@@ -6,12 +6,12 @@ TensorFlow isn't needed: what can't be resumed is said at once.
 from pathlib import Path
 from typing import Any
 
-from foldernet import terminal
+from foldernet import option_types, terminal
 from foldernet.datasets.split import content_hashes
-from foldernet.option_types import changed_on_resume
 from foldernet.options import TrainOptions
+from foldernet.resume import description
 from foldernet.terminal import UserError
-from foldernet.training import description, runs
+from foldernet.training import runs
 from foldernet.training.runs import METRICS, Run
 
 FILES = "files.json"
@@ -32,7 +32,7 @@ def check_resumable(options: TrainOptions) -> None:
     """Raise UserError if the options would change the run, or ask for no more than it has done."""
     run = Run(options.name)
     before = description.options_in(run.models / description.FILE)
-    changed = changed_on_resume(options, before)
+    changed = _changed(options, before)
     if changed:
         raise UserError(
             f"The run '{run.name}' can't be resumed with {', '.join(changed)}. Leave that out, or"
@@ -71,6 +71,21 @@ def check_same_files(run: Run, hashes: dict[str, str]) -> None:
             f" they were, or start a new run, with --weights {run.models / runs.BEST} from what"
             " this one has learned."
         )
+
+
+def _changed(options: TrainOptions, before: dict[str, Any]) -> list[str]:
+    """Options that differ from those of a run and would change it: `--seed 1 (it was 0)`.
+
+    Args:
+        before: the run's options by name, as config.json has them.
+    """
+    before = option_types.converted(type(options), before)
+    return [
+        f"{option_types.flag(name)} {getattr(options, name)} (it was {before.get(name)})"
+        for name, annotation in option_types.annotations(type(options)).items()
+        if option_types.MAY_CHANGE_ON_RESUME not in option_types.marks(annotation)
+        and getattr(options, name) != before.get(name)
+    ]
 
 
 def _named(name: str) -> Path:

@@ -2,11 +2,12 @@
 
 import contextlib
 import os
+from pathlib import Path
 
 from foldernet import files, terminal
-from foldernet.resume import earlier
+from foldernet.resume import description, earlier
 from foldernet.resume.options import ResumeOptions
-from foldernet.training import description, runs
+from foldernet.training import runs
 from foldernet.training.runs import METRICS, Run
 from foldernet.training.session import Session
 
@@ -15,7 +16,9 @@ Options = ResumeOptions
 
 
 def earlier_options(given: dict) -> dict:
-    """The options of the run that `--resume` means, by name; empty without `--resume`."""
+    """The options, by name, of the run that `--config` repeats or `--resume` continues."""
+    if given.get("config"):
+        return description.options_in(Path(given["config"])) | {"name": None}
     return earlier.options_of_earlier(given.get("name")) if given.get("resume") else {}
 
 
@@ -46,7 +49,7 @@ class ResumableSession(Session):
         hashes = earlier.hashes_of(paths, options.cache)
         if not options.resume:
             files.write_json(folder / earlier.FILES, hashes)
-            super().describe(options, dataset, paths)
+            files.write_json(folder / description.FILE, description.describe(options, dataset))
             return
         earlier.check_same_files(self.run, hashes)
         before = description.read(folder / description.FILE)
@@ -63,11 +66,11 @@ class ResumableSession(Session):
         files.write_json(folder / description.FILE, before | {"config": config, "resumed": resumed})
 
     def watch(self, batches, callbacks):
-        from foldernet.resume.checkpoint import Checkpoint
+        from foldernet.resume.checkpoint import Checkpoint, HistoryFile
 
-        super().watch(batches, callbacks)
-        self.checkpoint = Checkpoint(self.run, self.options, batches, self.callbacks, self.history)
-        self.callbacks = [self.checkpoint, *self.callbacks]
+        self.checkpoint = Checkpoint(self.run, self.options, batches, callbacks, self.history)
+        history = HistoryFile(self.run.models / "history.csv", self.history)
+        self.callbacks = [self.checkpoint, *callbacks, history]
         self.ended = self.checkpoint.ended
 
     def running(self):

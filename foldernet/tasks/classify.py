@@ -4,8 +4,6 @@ from foldernet import networks
 from foldernet.options import ClassifyOptions
 from foldernet.tasks.task import Task
 
-SHOWN_IMAGES = 32
-
 
 class Classify(Task):
     """Learn the classes of a folder of images, one folder per class."""
@@ -43,30 +41,26 @@ class Classify(Task):
         )
 
     def show_batches(self, dataset, batches, log):
-        from foldernet.evaluation import figures
-
-        images, one_hot = batches["training"][0]
-        names = [dataset.classes[label] for label in one_hot.argmax(axis=1)[:SHOWN_IMAGES]]
-        title = "Training images as the network sees them"
-        log.show("training_images", figures.mosaic(images[:SHOWN_IMAGES], names, title))
+        if self.figures:
+            self.figures.draw_batches(batches["training"], dataset.classes, log)
 
     def metadata(self, dataset):
         return super().metadata(dataset) | {"classes": list(dataset.classes)}
 
     def report(self, dataset, batches, model, log, run):
-        from foldernet.evaluation import figures, scores
+        from foldernet.evaluation.scores import classification_scores
 
         found = {}
         for split in ("validation", "test"):
             if split in batches and len(dataset.splits[split]):
                 labels = batches[split].classes
                 probabilities = model.predict(batches[split], verbose=0)
-                found[split] = scores.classification_scores(
+                found[split] = classification_scores(
                     labels, probabilities, dataset.classes, self._loss()
                 )
-                if split == "validation":
-                    figures.draw_classifier(
-                        log, batches[split], probabilities, dataset.classes, model
+                if self.figures and split == "validation":
+                    self.figures.draw_result(
+                        batches[split], probabilities, dataset.classes, model, log
                     )
         return found.pop("validation") | found
 

@@ -1,6 +1,8 @@
 """What a mode is: a class with defaults, of which a mode overrides what it does differently."""
 
+import importlib
 import os
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from foldernet.datasets import folders
@@ -12,7 +14,7 @@ if TYPE_CHECKING:  # TensorFlow takes three seconds; a wrong folder is answered 
 
     import keras
 
-    from foldernet.evaluation.figures import FigureLog
+    from foldernet.evaluation.figure_log import FigureLog
     from foldernet.inference.predictor import Predictor
     from foldernet.training.runs import Run
 
@@ -31,6 +33,7 @@ class Task:
             leading "-" means that lower is better.
         color_mode: what images are read as, "rgb" or "grayscale".
         network_name: names a run that the user doesn't name.
+        drawn_by: name of the module that draws for the mode, if there is one; see `rooms.FIGURES`.
         options: an instance of `Options`.
     """
 
@@ -38,9 +41,15 @@ class Task:
     monitors: ClassVar[tuple[str, ...]] = ("-val_loss",)
     color_mode = "rgb"
     network_name = "network"
+    drawn_by: str | None = None
 
     def __init__(self, options: TrainOptions):
         self.options = options
+
+    @property
+    def figures(self) -> ModuleType | None:
+        """The module that draws for the mode, if there is one."""
+        return importlib.import_module(self.drawn_by) if self.drawn_by else None
 
     def find_dataset(self) -> Dataset:
         """Find the images.

@@ -1,6 +1,5 @@
 """Callbacks of a run: what the terminal shows, what is saved, and what ends it."""
 
-import csv
 import math
 import sys
 import time
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from foldernet import files, terminal
+from foldernet import terminal
 from foldernet.terminal import UserError
 from foldernet.training import model_file
 
@@ -185,31 +184,6 @@ class LastModel(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         model_file.save_model(self.model, self.path, self.metadata)
-
-
-class HistoryFile(keras.callbacks.Callback):
-    """Writes history.csv, a line for each epoch. It comes last, when the logs are complete.
-
-    Args:
-        path: of the file, which is written whole.
-        history: the logs of the epochs before this session; those of each new one are added.
-    """
-
-    def __init__(self, path: Path, history: list[dict[str, float]]):
-        super().__init__()
-        self.path, self.history = path, history
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.history.append(logs)
-
-        def save(temporary: Path) -> None:
-            with open(temporary, "w", newline="") as file:
-                writer = csv.DictWriter(file, ["epoch", *sorted(logs)])
-                writer.writeheader()
-                for number, row in enumerate(self.history):
-                    writer.writerow({"epoch": number, **row})
-
-        files.write_whole(self.path, save)
 
 
 def early_stopping(patience: int) -> list[keras.callbacks.Callback]:

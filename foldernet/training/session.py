@@ -3,10 +3,9 @@
 import contextlib
 from typing import Any
 
-from foldernet import files
 from foldernet.datasets.image_list import Dataset
 from foldernet.options import TrainOptions
-from foldernet.training import description, runs
+from foldernet.training import runs
 
 
 class Session:
@@ -34,20 +33,21 @@ class Session:
             yield run
 
     def describe(self, options: TrainOptions, dataset: Dataset, paths: dict[str, str]) -> None:
-        """Write down how the run is made.
+        """Write down how the run is made, for those who repeat it: nothing.
 
         Args:
             paths: name -> path of every file that it is made of.
         """
-        about = description.describe(options, dataset)
-        files.write_json(self.run.models / description.FILE, about)
 
     def watch(self, batches: Any, callbacks: list) -> None:
         """Take the callbacks of `fit` and the training iterator, before it begins."""
-        from foldernet.training.callbacks import HistoryFile
+        import keras
 
-        path = self.run.models / "history.csv"
-        self.callbacks = [*callbacks, HistoryFile(path, self.history)]
+        remember = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: self.history.append(logs)
+        )
+        file = keras.callbacks.CSVLogger(self.run.models / "history.csv")
+        self.callbacks = [*callbacks, remember, file]
 
     def running(self) -> contextlib.AbstractContextManager:
         """What `fit` and the report run in."""

@@ -1,42 +1,26 @@
-"""Figures of a run, each made once and shown twice: as a PNG in logs/<run>/ and in TensorBoard."""
+"""Figures of a classifier: what it is trained on, what it confuses, and what it has learned."""
 
-import io
 import math
-from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from matplotlib.figure import Figure
-from PIL import Image
 
 from foldernet import terminal
+from foldernet.evaluation.figure_log import FigureLog
 from foldernet.evaluation.scores import confusions
 
 LABELLED_CLASSES = 30  # beyond it, names and counts in a confusion matrix can't be read
-DOTS_PER_INCH = 110
 WORST_MISTAKES = 24
+SHOWN_IMAGES = 32
 
 
-class FigureLog:
-    """Puts figures where a person looks at them.
-
-    Args:
-        folder: logs/<run>; PNG files go there, TensorBoard's events to figures/ in it.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self._writer = tf.summary.create_file_writer(str(folder / "figures"))
-
-    def show(self, name: str, figure: Figure, step: int = 0) -> None:
-        """Write a figure as `name`.png and as TensorBoard's image `name` at `step`."""
-        buffer = io.BytesIO()
-        figure.savefig(buffer, dpi=DOTS_PER_INCH, facecolor="white")
-        (self.folder / f"{name}.png").write_bytes(buffer.getvalue())
-        with self._writer.as_default():
-            tf.summary.image(name, np.asarray(Image.open(buffer).convert("RGB"))[None], step=step)
-        self._writer.flush()
+def draw_batches(batches, classes: tuple[str, ...], log: FigureLog) -> None:
+    """Draw the first batch of the training iterator as the network will see it."""
+    images, one_hot = batches[0]
+    names = [classes[label] for label in one_hot.argmax(axis=1)[:SHOWN_IMAGES]]
+    title = "Training images as the network sees them"
+    log.show("training_images", mosaic(images[:SHOWN_IMAGES], names, title))
 
 
 def mosaic(images: np.ndarray, titles: list[str], heading: str) -> Figure:
@@ -127,12 +111,12 @@ def message(text: str) -> Figure:
     return figure
 
 
-def draw_classifier(
-    log: FigureLog,
+def draw_result(
     batches,
     probabilities: np.ndarray,
     classes: tuple[str, ...],
     network: keras.Model,
+    log: FigureLog,
 ) -> None:
     """Draw what a classifier confuses, its worst mistakes, and the filters that it has learned.
 
