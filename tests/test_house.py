@@ -74,9 +74,19 @@ def without(rooms: tuple[str, ...], place: Path) -> Path:
     return copy
 
 
-def run(project: Path, *arguments) -> str:
+COMMANDS = """
+import json, sys
+import predict, train
+for script, *arguments in json.loads(sys.argv[1]):
+    assert {"train.py": train, "predict.py": predict}[script].main(arguments) == 0
+"""
+
+
+def run(project: Path, *commands: list) -> str:
+    """Run scripts of a project in one process, which imports TensorFlow once; what they print."""
+    commands = json.dumps([list(map(str, command)) for command in commands])
     done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
+        [sys.executable, "-c", COMMANDS, commands],
         cwd=project,
         capture_output=True,
         text=True,
@@ -91,9 +101,13 @@ def run(project: Path, *arguments) -> str:
 )
 def test_optional_packages_can_be_taken_out(rooms, stripes_folder, tmp_path):
     project = without(rooms, tmp_path)
-    run(project, "train.py", stripes_folder, *QUICK, "--epochs", "4", "--name", "bare")
+    image = stripes_folder / "val/down/000.png"
+    answer = run(
+        project,
+        ["train.py", stripes_folder, *QUICK, "--epochs", "4", "--name", "bare"],
+        ["predict.py", image, "--run", "bare"],
+    )
     assert json.loads((project / "models/bare/metrics.json").read_text())["accuracy"] > 0.4
-    answer = run(project, "predict.py", stripes_folder / "val/down/000.png", "--run", "bare")
     assert re.search(r"000\.png: (across|down|plain) \d", answer)
 
 
@@ -129,18 +143,20 @@ def nested(input_shape, classes, filters=4):
 
 
 @pytest.mark.parametrize(("name", "code"), [("mlp", MLP), ("nested", NESTED)])
-def test_a_network_is_a_file(name, code, stripes_folder, tmp_path, monkeypatch, capsys):
+def test_a_network_is_a_file(name, code, stripes_folder, tmp_path):
     """In `networks/`, it is a choice of --model, and trains, resumes, reports and predicts."""
     project = without((), tmp_path)
     (project / f"foldernet/networks/{name}.py").write_text(code)
-    run(project, "train.py", stripes_folder, *QUICK, "--model", name, "--name", "new")
-    resumed = ["--resume", "--name", "new", "--epochs", "2"]
-    run(project, "train.py", *resumed)
+    answer = run(
+        project,
+        ["train.py", stripes_folder, *QUICK, "--model", name, "--name", "new"],
+        ["train.py", "--resume", "--name", "new", "--epochs", "2"],
+        ["predict.py", stripes_folder / "val/down/000.png", "--run", "new"],
+    )
     metrics = json.loads((project / "models/new/metrics.json").read_text())
     assert metrics["epochs"] == 2
     assert (project / "logs/new/confusion_matrix.png").exists()
     assert (project / "logs/new/first_layer_filters.png").exists() == (name == "nested")
-    answer = run(project, "predict.py", stripes_folder / "val/down/000.png", "--run", "new")
     assert "000.png: " in answer
 
 
@@ -232,14 +248,17 @@ def test_a_mode_is_a_file_and_a_line(stripes_folder, tmp_path):
         text.replace(line, f'{line}    "brightness": "foldernet.tasks.brightness",\n')
     )
     options = ["--mode", "brightness", "--learning-rate", "0.05", "--weight-decay", "0"]
-    run(project, "train.py", stripes_folder, *QUICK, *options, "--epochs", "10", "--name", "bright")
-    run(project, "train.py", "--resume", "--name", "bright", "--epochs", "25")
+    image = stripes_folder / "val/down/000.png"
+    answer = run(
+        project,
+        ["train.py", stripes_folder, *QUICK, *options, "--epochs", "10", "--name", "bright"],
+        ["train.py", "--resume", "--name", "bright", "--epochs", "25"],
+        ["predict.py", image, "--run", "bright", "--json", "-"],
+    )
     metrics = json.loads((project / "models/bright/metrics.json").read_text())
     assert metrics["epochs"] == 25
     assert metrics["loss"] < 1e-3
-    image = stripes_folder / "val/down/000.png"
-    answer = run(project, "predict.py", image, "--run", "bright", "--json", "-")
-    (item,) = json.loads(answer)
+    (item,) = json.loads(answer[answer.index("[") :])
     from PIL import Image
 
     assert item["values"] == pytest.approx([np.asarray(Image.open(image)).mean() / 255], abs=0.1)
