@@ -88,6 +88,11 @@ def zoom(value, count, shape, random):
     return {"zx": zx, "zy": zy}
 
 
+def multiply(pixels, factor):
+    """Multiplies the pixels, and clips them."""
+    return (pixels * factor).clip(0, 255)
+
+
 def shift_channels(pixels, amount):
     """Adds grey levels, within the range that the image has."""
     axes = (1, 2, 3)
@@ -96,45 +101,28 @@ def shift_channels(pixels, amount):
 
 
 ROWS = (
-    Row(
-        "rotation_range", float, 8.0, 0, Range(0, 180),
-        "Maximum rotation in degrees.", symmetric("theta"),
-    ),
-    Row(
-        "shear_range", float, 8.0, 0, Range(0, 60),
-        "Maximum shear in degrees.", symmetric("shear"),
-    ),
-    Row(
-        "channel_shift_range", float, 0.0, 0, Range(0, 255),
-        "Maximum grey levels added to or taken from an image.",
-        symmetric("channel_shift_intensity"), {"channel_shift_intensity": shift_channels},
-    ),
-    Row(
-        "width_shift_range", float, 0.05, 0, Range(0),
-        "Maximum horizontal shift, as a share of the width.", shift("tx", axis=1),
-    ),
-    Row(
-        "height_shift_range", float, 0.05, 0, Range(0),
-        "Maximum vertical shift, as a share of the height.", shift("ty", axis=0),
-    ),
-    Row(
-        "zoom_range", float, 0.1, [1, 1], Range(0, 0.9),
-        "Maximum change of each side's scale: 0.1 is 0.9 to 1.1.", zoom,
-    ),
-    Row(
-        "horizontal_flip", bool, True, False, Range(),
+    Row("rotation_range", float, 8.0, 0, Range(0, 180),
+        "Maximum rotation in degrees.", symmetric("theta")),
+    Row("shear_range", float, 8.0, 0, Range(0, 60),
+        "Maximum shear in degrees.", symmetric("shear")),
+    Row("channel_shift_range", float, 0.0, 0, Range(0, 255),
+        "Maximum gray levels added to or taken from an image.",
+        symmetric("channel_shift_intensity"), {"channel_shift_intensity": shift_channels}),
+    Row("width_shift_range", float, 0.05, 0, Range(0),
+        "Maximum horizontal shift, as a share of the width.", shift("tx", axis=1)),
+    Row("height_shift_range", float, 0.05, 0, Range(0),
+        "Maximum vertical shift, as a share of the height.", shift("ty", axis=0)),
+    Row("zoom_range", float, 0.1, [1, 1], Range(0, 0.9),
+        "Maximum change of each side's scale: 0.1 is 0.9 to 1.1.", zoom),
+    Row("horizontal_flip", bool, True, False, Range(),
         "Mirror half of the images left to right. Turn it off where left and right differ, as in"
-        " writing.", coin("flip_horizontal"),
-    ),
-    Row(
-        "vertical_flip", bool, False, False, Range(),
-        "Mirror half of the images top to bottom, as suits aerial images.", coin("flip_vertical"),
-    ),
-    Row(
-        "brightness_range", tuple[float, float] | None, None, None, Range(0),
-        "Multiply the pixels by a factor between these two.", between("brightness"),
-        {"brightness": lambda pixels, factor: (pixels * factor).clip(0, 255)},
-    ),
+        " writing.", coin("flip_horizontal")),
+    Row("vertical_flip", bool, False, False, Range(),
+        "Mirror half of the images top to bottom, as suits aerial images.",
+        coin("flip_vertical")),
+    Row("brightness_range", tuple[float, float] | None, None, None, Range(0),
+        "Multiply the pixels by a factor between these two.",
+        between("brightness"), {"brightness": multiply}),
 )  # fmt: skip
 
 

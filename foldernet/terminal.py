@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-BAR_AFTER, LINE_EVERY = 2, 15  # seconds
+LINE_EVERY = 15  # seconds
 
 
 class UserError(Exception):
@@ -140,27 +140,19 @@ def quiet_tensorflow() -> Iterator[None]:
 
 
 def progress(items: Iterable[Any], doing: str, total: int) -> Iterator[Any]:
-    """The items. Once going through them has taken two seconds, a terminal shows a bar, and any
-    other output gets a line now and then."""
-    began = shown = time.monotonic()
-    bar = None
-    for done, item in enumerate(items):
-        now = time.monotonic()
-        if bar is None and sys.stderr.isatty() and now - began > BAR_AFTER:
-            from rich.console import Console  # --help has no use for it
-            from rich.progress import Progress
+    """The items, with a bar on a terminal and a line now and then elsewhere."""
+    if sys.stderr.isatty():
+        from rich.console import Console  # --help has no use for it
+        from rich.progress import track
 
-            bar = Progress(console=Console(stderr=True), transient=True)
-            bar.start()
-            task = bar.add_task(doing, total=total)
-        if bar:
-            bar.update(task, completed=done)
-        elif now - shown > LINE_EVERY:
+        yield from track(items, doing, total, console=Console(stderr=True), transient=True)
+        return
+    shown = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - shown > LINE_EVERY:
             status(f"{doing}: {done:,} of {total:,}")
-            shown = now
+            shown = time.monotonic()
         yield item
-    if bar:
-        bar.stop()
 
 
 def table(rows: list[tuple[Any, ...]]) -> str:

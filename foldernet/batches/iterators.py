@@ -1,7 +1,6 @@
 """Batches as pure functions of (seed, epoch, index), whichever thread asks and how often."""
 
 import os
-import threading
 import time
 import warnings
 from typing import Any
@@ -9,19 +8,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from foldernet.datasets.folders import IMAGE_EXTENSIONS
 from foldernet.datasets.image_list import ImageList
 from foldernet.images.reader import INTERPOLATIONS, MODES, ImageError
 from foldernet.images.store import PixelStore
 
-CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
-
 
 class Batches(keras.utils.PyDataset):
-    """Batches of images, for `fit` and for `next`.
+    """Batches of images for `fit`.
 
-    Offers what users of Keras's iterators rely on. Without a seed, one is drawn from NumPy's global
-    state, so that `keras.utils.set_random_seed` governs it.
+    Without a seed, one is drawn from NumPy's global state, so that `keras.utils.set_random_seed`
+    governs it.
 
     Args:
         n: items in an epoch.
@@ -29,7 +25,7 @@ class Batches(keras.utils.PyDataset):
         augmented: whether it augments them.
 
     Attributes:
-        epoch: whose batches `iterator[index]` and `next` yield; `fit` counts it up.
+        epoch: whose batches `iterator[index]` yields; `fit` counts it up.
         first: the batch of this epoch that `iterator[0]` is: above 0 in an epoch that is resumed.
         ready: when each `iterator[index]` was last ready, by time.perf_counter().
     """
@@ -43,23 +39,15 @@ class Batches(keras.utils.PyDataset):
         shuffle: bool = True,
         seed: int | None = None,
         augmented: bool = True,
-        save_to_dir: str | None = None,
-        save_prefix: str = "",
-        save_format: str = "png",
     ):
         super().__init__()
         self.n, self.image_data_generator, self.augmented = n, generator, augmented
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.data_format, self.dtype = generator.data_format, generator.dtype
-        self.save_to_dir, self.save_prefix = save_to_dir, save_prefix
-        self.save_format = save_format
-        self.epoch = self.first = self.batch_index = 0
+        self.epoch = self.first = 0
         self.ready = [0.0] * len(self)
-        self.lock = threading.Lock()
         self._ordered = None
         self._entropy = np.random.randint(2**31) if seed is None else seed
-        if save_to_dir:
-            os.makedirs(save_to_dir, exist_ok=True)
 
     def batch(self, epoch: int, index: int) -> Any:
         """Batch `index` of `epoch`: images, then labels and weights where there are any."""
@@ -70,8 +58,6 @@ class Batches(keras.utils.PyDataset):
         images = self.image_data_generator.transform_batch(
             images, random if self.augmented else None
         )
-        if self.save_to_dir:
-            self._save(images, chosen, random)
         return self._with_targets(images, chosen)
 
     def begin(self, epoch: int, first: int = 0) -> None:
@@ -98,23 +84,6 @@ class Batches(keras.utils.PyDataset):
         self.ready[index] = time.perf_counter()
         return batch
 
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        """The next batch, epoch after epoch, endlessly."""
-        with self.lock:
-            epoch, index = self.epoch, self.batch_index
-            self.batch_index = (index + 1) % len(self)
-            self.epoch += self.batch_index == 0
-        return self.batch(epoch, index)
-
-    next = __next__
-
-    def reset(self):
-        """Have `next` start this epoch again."""
-        self.batch_index = 0
-
     def _order(self, epoch: int) -> np.ndarray:
         """The items in the order in which the epoch takes them."""
         # Kept for the epoch: made anew for each batch, it would cost as much as there are images.
@@ -125,12 +94,6 @@ class Batches(keras.utils.PyDataset):
                 order = np.random.default_rng([self._entropy, epoch]).permutation(self.n)
             known = self._ordered = ((epoch, self.n), order)
         return known[1]
-
-    def _save(self, images, chosen, random):
-        for image, position in zip(images, chosen, strict=True):
-            name = f"{self.save_prefix}_{position}_{random.integers(10**7)}.{self.save_format}"
-            drawn = keras.utils.array_to_img(image, self.data_format, scale=True)
-            drawn.save(os.path.join(self.save_to_dir, name))
 
 
 class FileIterator(Batches):
@@ -181,16 +144,9 @@ class FileIterator(Batches):
         first = self.data_format == "channels_first"
         self.image_shape = channels + self.target_size if first else self.target_size + channels
 
-    sample_weight = None
-    white_list_formats = IMAGE_EXTENSIONS
-
     @property
     def filepaths(self) -> list[str]:
         return [self.path(position) for position in range(self.samples)]
-
-    @property
-    def labels(self):
-        return self.classes
 
     def path(self, position: int) -> str:
         """The file at a position of `filenames`."""
@@ -239,33 +195,17 @@ class FileIterator(Batches):
         raise ImageError(error.path, f"{error.reason}; and no other image can be read")
 
     def _with_targets(self, images, chosen):
-        # Labels in the dtype of the images, as in Keras; 8 bits would be too few for classes.
-        dtype = "float32" if np.issubdtype(self.dtype, np.integer) else self.dtype
         if self.class_mode is None:
             return images
-        if self.class_mode == "input":
-            targets = images.copy()
-        elif self.class_mode in ("binary", "sparse"):
-            targets = np.asarray(self.classes)[chosen].astype(dtype)
-        elif self.class_mode == "categorical":
-            targets = np.zeros((len(chosen), len(self.class_indices)), dtype)
-            for row, position in zip(targets, chosen, strict=True):
-                row[self.classes[position]] = 1  # a DataFrame may name several classes for one
-        elif self.class_mode == "multi_output":
-            targets = tuple(output[chosen] for output in self.labels)
-        else:
-            targets = self.labels[chosen]
-        if self.sample_weight is None:
-            return images, targets
-        return images, targets, self.sample_weight[chosen]
+        # 8 bits would be too few for classes.
+        dtype = "float32" if np.issubdtype(self.dtype, np.integer) else self.dtype
+        return images, np.eye(self.num_classes, dtype=dtype)[self.classes[chosen]]
 
 
 class DirectoryIterator(FileIterator):
     """What `ImageDataGenerator.flow_from_directory` returns."""
 
     def __init__(self, images: ImageList, generator, *, class_mode="categorical", **options):
-        if class_mode not in CLASS_MODES:
-            raise ValueError(f"Invalid class_mode: {class_mode}; expected one of {CLASS_MODES}.")
         self.classes, self.num_classes = images.labels, len(images.classes)
         self.class_indices = {label: index for index, label in enumerate(images.classes)}
         super().__init__(

@@ -17,11 +17,9 @@ from foldernet.terminal import UserError
 IMAGE_EXTENSIONS = (
     *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".mpo"),
 )
-SPLIT_NAMES = {
-    "training": ("train",),
-    "validation": ("val", "valid", "validation"),
-    "test": ("test",),
-}
+# Name of a split's folder -> split.
+SPLITS = {"train": "training", "test": "test"}
+SPLITS |= dict.fromkeys(("val", "valid", "validation"), "validation")
 EXPECTED = "<class>/*.jpg, or train/<class>/*.jpg and val/<class>/*.jpg"
 
 
@@ -55,30 +53,30 @@ def find(root: Path | None, validation_split: float = 0.2, cache: str = "auto") 
 
 def _find(root: Path, validation_split: float, cache: str) -> Dataset:
     folders = split_folders(root)
-    held_out = [folders[split].name for split in ("validation", "test") if split in folders]
-    if held_out and "training" not in folders:
+    if folders and "training" not in folders:
+        held_out = terminal.listed(path.name for path in folders.values())
         raise UserError(
-            f"'{root}' has {terminal.listed(held_out)}/ but no train/. Move the class folders to"
-            f" train/ ({EXPECTED}), or that folder elsewhere."
+            f"'{root}' has {held_out}/ but no train/. Move the class folders to train/"
+            f" ({EXPECTED}), or that folder elsewhere."
         )
-    training = _with_images(root, scan(folders.get("training", root)), "training" in folders)
+    training = _with_images(root, scan(folders.get("training", root)))
     splits = {"training": training}
-    if "training" not in folders or "validation" not in folders:
+    if "validation" not in folders:
         splits = split_by_content(training, validation_split, cache)
-    for split in ("validation", "test"):
-        if split in folders:
-            splits[split] = _with_classes_of(training, scan(folders[split]), split)
+    for split in folders.keys() - {"training"}:
+        splits[split] = _with_classes_of(training, scan(folders[split]), split)
     validation = splits["validation"]
     if not len(validation):
         raise UserError(
             f"No image of '{validation.directory}' is left for validation. Add more images or a"
             " val/ folder, or raise --validation-split."
         )
-    if missing := _classes_without_images(validation):
-        terminal.warn(
-            f"no validation images of class {terminal.listed(missing)}; its accuracy stays unknown"
-        )
-    return Dataset(root, training.classes, splits)
+    for split, consequence in (("validation", "; its accuracy stays unknown"), ("test", "")):
+        if missing := _classes_without_images(splits[split]) if split in splits else []:
+            names = terminal.listed(missing)
+            terminal.warn(f"no {split} images of class {names}{consequence}")
+    order = [split for split in ("training", "validation", "test") if split in splits]
+    return Dataset(root, training.classes, {split: splits[split] for split in order})
 
 
 def split_folders(root: Path) -> dict[str, Path]:
@@ -88,17 +86,15 @@ def split_folders(root: Path) -> dict[str, Path]:
         UserError: two could be the same split.
     """
     found = {}
-    for split, names in SPLIT_NAMES.items():
-        paths = [
-            path for path in sorted(root.iterdir()) if path.name.lower() in names and path.is_dir()
-        ]
-        if len(paths) > 1:
-            raise UserError(
-                f"'{root}' has {terminal.listed(path.name for path in paths)}, and only one of them"
-                f" can be the {split} split. Rename or move the others."
-            )
-        if paths:
-            found[split] = paths[0]
+    for path in sorted(root.iterdir()):
+        split = SPLITS.get(path.name.lower())
+        if split and path.is_dir():
+            if split in found:
+                raise UserError(
+                    f"'{root}' has {found[split].name}, {path.name}, and only one of them can be"
+                    f" the {split} split. Rename or move the other."
+                )
+            found[split] = path
     return found
 
 
@@ -125,8 +121,8 @@ def scan(
         classes = sorted(_subfolders(directory), key=_composed)
     names_of = {}
     for folder in classes:
-        found = list_images(directory, folder, follow_links)
-        names_of.setdefault(_composed(folder), []).extend(found)
+        names = names_of.setdefault(_composed(folder), [])
+        names += list_images(directory, folder, follow_links)
     counts = [len(names) for names in names_of.values()]
     return ImageList(
         directory,
@@ -194,24 +190,19 @@ def expand(names: Iterable[str]) -> tuple[list[str], list[str]]:
     return list(found), missing
 
 
-def _with_images(root: Path, training: ImageList, has_train_folder: bool) -> ImageList:
+def _with_images(root: Path, training: ImageList) -> ImageList:
     """The training images and the classes that have any; raises UserError unless there are two."""
-    where = training.directory
     empty = _classes_without_images(training)
     filled = [label for label in training.classes if label not in empty]
     if not filled:
-        raise UserError(_why_no_images(where))
+        raise UserError(_why_no_images(training.directory))
     if len(filled) == 1:
-        inside = root / filled[0]
-        hint = (
-            f" Perhaps you meant '{inside}'."
-            if not has_train_folder
-            and any(list_images(inside, name) for name in _subfolders(inside))
-            else ""
-        )
+        inside = Path(training.directory, filled[0])
+        deeper = any(list_images(inside, name) for name in _subfolders(inside))
+        hint = f" Perhaps you meant '{inside}'." if deeper and inside.parent == root else ""
         raise UserError(
-            f"'{where}' holds images of only one class, '{filled[0]}', and a classifier needs at"
-            f" least two. Expected {EXPECTED}.{hint}"
+            f"'{training.directory}' holds images of only one class, '{filled[0]}', and a"
+            f" classifier needs at least two. Expected {EXPECTED}.{hint}"
         )
     if empty:
         terminal.warn(f"no images in class {terminal.listed(empty)}; left out")
@@ -219,18 +210,13 @@ def _with_images(root: Path, training: ImageList, has_train_folder: bool) -> Ima
 
 
 def _why_no_images(where: str) -> str:
-    loose = [entry.name for entry in os.scandir(where)]
-    loose = [name for name in loose if name.lower().endswith(IMAGE_EXTENSIONS)]
-    if loose:
+    if loose := [name for name in os.listdir(where) if name.lower().endswith(IMAGE_EXTENSIONS)]:
         return (
             f"'{where}' holds {terminal.count(len(loose), 'image')} but no class folders."
             f" Move each image to a folder named after its class: {EXPECTED}."
         )
-    extensions = Counter(
-        os.path.splitext(name)[1].lower() or "no extension"
-        for _, _, names in os.walk(where)
-        for name in names
-    )
+    files = [name for _, _, names in os.walk(where) for name in names]
+    extensions = Counter(os.path.splitext(name)[1].lower() or "no extension" for name in files)
     others = ", ".join(f"{number:,} {name}" for name, number in extensions.most_common(3))
     return (
         f"No images in '{where}'{f' (but files: {others})' if others else ''}. Expected"
@@ -241,16 +227,12 @@ def _why_no_images(where: str) -> str:
 def _with_classes_of(training: ImageList, other: ImageList, split: str) -> ImageList:
     """`other` with the classes of `training`, matched by name."""
     there = set(other.classes) - set(_classes_without_images(other))
-    unknown = [label for label in other.classes if label in there - set(training.classes)]
-    if unknown:
+    if unknown := sorted(there - set(training.classes)):
         raise UserError(
             f"The {split} split has {terminal.count(len(unknown), 'class', 'classes')} that"
             f" training lacks: {terminal.listed(unknown)}. Add training images of the same folder"
             f" name to '{training.directory}', or take the folder out of '{other.directory}'."
         )
-    missing = [label for label in training.classes if label not in there]
-    if missing and split == "test":
-        terminal.warn(f"no test images of class {terminal.listed(missing)}")
     return _with_classes(other, list(training.classes))
 
 

@@ -10,11 +10,10 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator as KerasGene
 
 from foldernet.batches import augmentation
 from foldernet.batches import generator as batches
-from foldernet.batches.iterators import DirectoryIterator
 from foldernet.datasets import folders
 from foldernet.datasets.image_list import ImageList
 from foldernet.datasets.split import split_by_content
-from foldernet.drop_in.iterators import ArrayIterator, DataFrameIterator
+from foldernet.drop_in.iterators import ArrayIterator, DataFrameIterator, DirectoryIterator
 
 SAVING = ("batch_size", "shuffle", "seed", "save_to_dir", "save_prefix", "save_format")
 READING = ("target_size", "color_mode", "class_mode", "interpolation")

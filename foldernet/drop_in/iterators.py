@@ -1,11 +1,103 @@
-"""Batches from arrays and data frames."""
+"""Iterators as scripts for Keras know them: `next`, `reset`, all class modes, `save_to_dir`."""
 
+import os
+import threading
+
+import keras
 import numpy as np
 
+from foldernet.batches import iterators
 from foldernet.batches.iterators import Batches, FileIterator
+from foldernet.datasets.folders import IMAGE_EXTENSIONS
+
+CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
 
 
-class ArrayIterator(Batches):
+class KerasIterator(Batches):
+    """What users of Keras's iterators rely on, beside what `fit` takes.
+
+    Args:
+        save_to_dir: folder to write each image to as it is yielded.
+    """
+
+    sample_weight = None
+    white_list_formats = IMAGE_EXTENSIONS
+
+    def __init__(self, *arguments, save_to_dir=None, save_prefix="", save_format="png", **options):
+        super().__init__(*arguments, **options)
+        self.save_to_dir, self.save_prefix = save_to_dir, save_prefix
+        self.save_format = save_format
+        self.batch_index, self.lock = 0, threading.Lock()
+        if save_to_dir:
+            os.makedirs(save_to_dir, exist_ok=True)
+
+    def batch(self, epoch, index):
+        batch = super().batch(epoch, index)
+        if self.save_to_dir:
+            chosen = self._order(epoch)[index * self.batch_size :]
+            for image, position in zip(keras.tree.flatten(batch)[0], chosen, strict=False):
+                name = f"{self.save_prefix}_{position}_{epoch}.{self.save_format}"
+                drawn = keras.utils.array_to_img(image, self.data_format, scale=True)
+                drawn.save(os.path.join(self.save_to_dir, name))
+        return batch
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        """The next batch, epoch after epoch, endlessly."""
+        with self.lock:
+            epoch, index = self.epoch, self.batch_index
+            self.batch_index = (index + 1) % len(self)
+            self.epoch += self.batch_index == 0
+        return self.batch(epoch, index)
+
+    next = __next__
+
+    def reset(self):
+        """Have `next` start this epoch again."""
+        self.batch_index = 0
+
+
+class KerasFileIterator(KerasIterator, FileIterator):
+    """Files, with the targets of every class mode."""
+
+    @property
+    def labels(self):
+        return self.classes
+
+    def _with_targets(self, images, chosen):
+        # Labels in the dtype of the images, as in Keras; 8 bits would be too few for classes.
+        dtype = "float32" if np.issubdtype(self.dtype, np.integer) else self.dtype
+        if self.class_mode is None:
+            return images
+        if self.class_mode == "input":
+            targets = images.copy()
+        elif self.class_mode in ("binary", "sparse"):
+            targets = np.asarray(self.classes)[chosen].astype(dtype)
+        elif self.class_mode == "categorical":
+            targets = np.zeros((len(chosen), len(self.class_indices)), dtype)
+            for row, position in zip(targets, chosen, strict=True):
+                row[self.classes[position]] = 1  # a DataFrame may name several classes for one
+        elif self.class_mode == "multi_output":
+            targets = tuple(output[chosen] for output in self.labels)
+        else:
+            targets = self.labels[chosen]
+        if self.sample_weight is None:
+            return images, targets
+        return images, targets, self.sample_weight[chosen]
+
+
+class DirectoryIterator(KerasFileIterator, iterators.DirectoryIterator):
+    """What `ImageDataGenerator.flow_from_directory` returns."""
+
+    def __init__(self, images, generator, *, class_mode="categorical", **options):
+        if class_mode not in CLASS_MODES:
+            raise ValueError(f"Invalid class_mode: {class_mode}; expected one of {CLASS_MODES}.")
+        super().__init__(images, generator, class_mode=class_mode, **options)
+
+
+class ArrayIterator(KerasIterator):
     """What `ImageDataGenerator.flow` returns: batches from arrays.
 
     Args:
@@ -34,7 +126,7 @@ class ArrayIterator(Batches):
         return tuple(batch) if len(batch) > 1 else images
 
 
-class DataFrameIterator(FileIterator):
+class DataFrameIterator(KerasFileIterator):
     """What `ImageDataGenerator.flow_from_dataframe` returns.
 
     Args:

@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import classification_report, confusion_matrix
 
 TOP = 5  # with more classes, "among the first five" is worth knowing
 
@@ -31,20 +31,15 @@ def classification_scores(
     if len(classes) > TOP:
         true = probabilities[np.arange(len(labels)), labels, None]
         scores["top5_accuracy"] = float(((probabilities > true).sum(axis=1) < TOP).mean())
-    indices = range(len(classes))
-    *shares, images = precision_recall_fscore_support(
-        labels, predicted, labels=indices, zero_division=np.nan
+    report = classification_report(
+        labels, predicted, labels=range(len(classes)), output_dict=True, zero_division=np.nan
     )
-    scores["per_class"] = {
-        name: {
-            **{
-                score: None if np.isnan(share[index]) else float(share[index])
-                for score, share in zip(("precision", "recall", "f1"), shares, strict=True)
-            },
-            "images": int(images[index]),
-        }
-        for index, name in enumerate(classes)
-    }
+    names = {"precision": "precision", "recall": "recall", "f1": "f1-score"}
+    scores["per_class"] = {}
+    for index, label in enumerate(classes):
+        found = {name: report[str(index)][theirs] for name, theirs in names.items()}
+        found = {name: None if np.isnan(value) else value for name, value in found.items()}
+        scores["per_class"][label] = found | {"images": int(report[str(index)]["support"])}
     return scores
 
 

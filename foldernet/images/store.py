@@ -136,27 +136,23 @@ class ArrayStore:
         known = self._known[slots].tolist()
         slots = slots.tolist()
         if self._rows is not None:
-            return [
-                self._rows[slot] if here else None for slot, here in zip(slots, known, strict=True)
-            ]
+            rows = zip(slots, known, strict=True)
+            return [self._rows[slot] if here else None for slot, here in rows]
         if self._environment is None or not any(known):
             return [None] * len(slots)
-        found = []
+        found = [self._pending.get(slot, (None, None))[1] for slot in slots]
         with self._environment.begin(buffers=True) as reading:
-            for slot, here in zip(slots, known, strict=True):
-                pending = self._pending.get(slot)
-                if pending:
-                    found.append(pending[1])
-                else:
-                    content = reading.get(self._keys[slot].tobytes()) if here else None
-                    found.append(self._array(content))
+            for index, (slot, here) in enumerate(zip(slots, known, strict=True)):
+                if here and found[index] is None:
+                    row = self._array(reading.get(self._keys[slot].tobytes()))
+                    found[index] = None if row is None else row.copy()  # outlives the transaction
         return found
 
     def _array(self, content: memoryview | None) -> np.ndarray | None:
-        """A copy of what is on disk, which outlives the transaction; None of something else."""
+        """What is on disk, as an array; None if it is nothing or something else."""
         if content is None or len(content) != self.item_bytes:
             return None
-        return np.frombuffer(content, np.uint8).reshape(self.shape).copy()
+        return np.frombuffer(content, np.uint8).reshape(self.shape)
 
     def _made(self, position: int, make=None) -> np.ndarray | ImageError:
         """Make an array and keep it."""
@@ -183,20 +179,17 @@ class ArrayStore:
             self._environment = _environment(os.getpid(), folder() / digest.hexdigest())
         except (OSError, lmdb.Error) as error:
             self._give_up_disk(error)
-            return
-        if not self._environment.stat()["entries"]:
+        if not self._environment or not self._environment.stat()["entries"]:
             return
         slots = terminal.progress(range(len(self)), "Looking into the cache", len(self))
         with self._environment.begin(buffers=True) as reading:
             for slot in slots:
                 key = _key(self.path_of(slot))
-                content = reading.get(key)
-                if content is None or len(content) != self.item_bytes:
-                    continue
-                self._known[slot] = True
-                self._keys[slot] = np.frombuffer(key, np.uint8)
-                if self._rows is not None:
-                    self._rows[slot] = np.frombuffer(content, np.uint8).reshape(self.shape)
+                row = self._array(reading.get(key))
+                if row is not None:
+                    self._known[slot], self._keys[slot] = True, np.frombuffer(key, np.uint8)
+                    if self._rows is not None:
+                        self._rows[slot] = row
 
     def _write(self) -> None:
         if not self._pending:
@@ -208,9 +201,8 @@ class ArrayStore:
                     writing.put(key, row.data)
         except (OSError, lmdb.Error) as error:
             self._give_up_disk(error)
-        else:
-            for slot, (key, _) in self._pending.items():
-                self._keys[slot] = np.frombuffer(key, np.uint8)
+        for slot, (key, _) in self._pending.items():
+            self._keys[slot] = np.frombuffer(key, np.uint8)
         self._pending = {}
 
     def _give_up_disk(self, error: Exception) -> None:
@@ -266,22 +258,17 @@ def _environment(process: int, path: Path) -> lmdb.Environment:
     """The environment in a folder. A process may open it only once, and a forked one its own."""
     path.mkdir(parents=True, exist_ok=True)
     try:
-        environment = _opened(path)
+        environment = lmdb.open(str(path), map_size=DISK_LIMIT, readahead=False)
+        pages = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        if pages > max((path / "data.mdb").stat().st_size, 2**14):
+            environment.close()
+            raise lmdb.CorruptedError("cut off")  # which LMDB would only notice by a crash
     except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError):
         shutil.rmtree(path)  # it holds nothing that can't be made again
         path.mkdir()
-        environment = _opened(path)
+        environment = lmdb.open(str(path), map_size=DISK_LIMIT, readahead=False)
     _used.add(path)
     os.utime(path / "data.mdb")  # the least recently used go first
-    return environment
-
-
-def _opened(path: Path) -> lmdb.Environment:
-    environment = lmdb.open(str(path), map_size=DISK_LIMIT, readahead=False)
-    pages = environment.info()["last_pgno"] + 1
-    if pages * environment.stat()["psize"] > max((path / "data.mdb").stat().st_size, 2**14):
-        environment.close()
-        raise lmdb.CorruptedError("cut off")  # which LMDB would only notice by a crash
     return environment
 
 

@@ -3,6 +3,7 @@
 TensorFlow isn't needed: what can't be resumed is said at once.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -118,5 +119,4 @@ def _unfinished() -> list[Path]:
         for path in runs.MODELS.glob(f"*/{description.FILE}")
         if not path.with_name(METRICS).exists()
     ]
-    started.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return [path.parent for path in started]
+    return [path.parent for path in sorted(started, key=os.path.getmtime, reverse=True)]

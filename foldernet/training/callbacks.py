@@ -57,9 +57,8 @@ class Pace(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         batches, ended = self.calls.popitem() if self.calls else (0, time.perf_counter())
-        waited = sum(
-            max(0.0, self.batches.ready[batch] - since) for batch, since in self.calls.items()
-        )
+        ready = self.batches.ready
+        waited = sum(max(0.0, ready[batch] - since) for batch, since in self.calls.items())
         seconds = ended - self.started
         images = min(batches * self.batches.batch_size, self.batches.n)
         logs["seconds"] = self.seconds
@@ -102,11 +101,8 @@ class ProgressLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.bar:
             sys.stderr.write("\r\x1b[2K")
-        scores = "  ".join(
-            f"{name} {terminal.number(value)}"
-            for name, value in logs.items()
-            if name not in NOT_SCORES
-        )
+        shown = {name: value for name, value in logs.items() if name not in NOT_SCORES}
+        scores = "  ".join(f"{name} {terminal.number(value)}" for name, value in shown.items())
         epochs = self.params["epochs"]
         best = "  best" if self.checkpoint.best_epoch == epoch else ""
         terminal.status(

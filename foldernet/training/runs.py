@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime
@@ -134,9 +135,7 @@ def find(name: str | Path | None, mode: str) -> Path:
     Raises:
         UserError: there is no such run.
     """
-    newest_first = sorted(
-        MODELS.glob(f"*/{BEST}"), key=lambda path: path.stat().st_mtime, reverse=True
-    )
+    newest_first = sorted(MODELS.glob(f"*/{BEST}"), key=os.path.getmtime, reverse=True)
     if name is not None:
         for path in (Path(name), MODELS / name):
             if path.exists():
