@@ -94,7 +94,7 @@ def multiply(pixels, factor):
 
 
 def shift_channels(pixels, amount):
-    """Adds grey levels, within the range that the image has."""
+    """Adds gray levels, within the range that the image has."""
     axes = (1, 2, 3)
     low, high = pixels.min(axes, keepdims=True), pixels.max(axes, keepdims=True)
     return (pixels + amount).clip(low, high)

@@ -56,9 +56,9 @@ def parse(
         if argument.startswith("--") and argument.partition("=")[0] not in _flags(owner):
             raise UserError(_why_unknown(argument, owner, modes_with))
     installed = Path(sys.argv[0]).stem in ("foldernet", "__main__")
-    told = io.StringIO()
+    box = io.StringIO()
     try:
-        with contextlib.redirect_stderr(told):
+        with contextlib.redirect_stderr(box):
             options, unknown = tyro.cli(
                 owner,
                 prog=f"foldernet {command}" if installed else f"python {command}.py",
@@ -69,7 +69,7 @@ def parse(
             )
     except SystemExit as error:
         if error.code:
-            raise UserError(f"{_sentence(told.getvalue())} --help lists every option.") from None
+            raise UserError(f"{_sentence(box.getvalue())} --help lists every option.") from None
         raise
     if unknown:
         raise UserError(f"'{unknown[0]}' is one argument too many; quote a name that has spaces.")

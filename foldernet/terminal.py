@@ -14,10 +14,10 @@ LINE_EVERY = 15  # seconds
 
 
 class UserError(Exception):
-    """A mistake that the user can mend.
+    """A mistake that the user can correct.
 
-    Its text says what happened, what was expected and how to mend it, in one or two sentences; the
-    programs print it without a traceback.
+    Its text says what happened, what was expected and how to correct it, in one or two sentences;
+    the programs print it without a traceback.
     """
 
 

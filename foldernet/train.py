@@ -23,7 +23,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
         The run: its folders, and the scores of its best model.
 
     Raises:
-        UserError: a mistake that the user can mend, as its text says.
+        UserError: a mistake that the user can correct, as its text says.
 
     Example:
         run = foldernet.train("pets", epochs=3, name="pets-1")

@@ -68,7 +68,7 @@ def refuse(count: int) -> None:
     if count:
         raise UserError(
             f"{terminal.count(count, 'image')} can't be used, as said above, and --strict allows"
-            " none. Mend or remove them."
+            " none. Repair or remove them."
         )
 
 

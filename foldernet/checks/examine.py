@@ -138,7 +138,7 @@ def _record(pixels: np.ndarray, header: Header) -> np.ndarray:
     """A `RECORD` of an image, (height, width, channels) uint8."""
     import imagehash  # half a second, with the SciPy it brings; a known image needs neither
 
-    # Of a pair of photographs, and of one that is grey, the first channel stands for the image.
+    # Of a pair of photographs, and of one that is gray, the first channel stands for the image.
     seen = pixels if pixels.shape[2] == 3 else pixels[..., 0]
     bits = imagehash.phash(Image.fromarray(seen), HASH_SIDE, HASH_FACTOR).hash
     record = np.zeros((), RECORD)

@@ -102,7 +102,7 @@ def obeyed(dataset: Dataset, strict: bool) -> Dataset:
     if strict and found:
         raise UserError(
             f"{terminal.count(len(found), 'image')} would be left out, as {where} says, and"
-            " --strict allows none. Mend or remove them, and run check.py again."
+            " --strict allows none. Repair or remove them, and run check.py again."
         )
     if not left_out:
         return dataset
@@ -190,13 +190,13 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         return list(COLUMNS), []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(
-            f"'{path}' can't be read as CSV in UTF-8 ({error}). Mend it, or move it away."
+            f"'{path}' can't be read as CSV in UTF-8 ({error}). Correct it, or move it away."
         ) from error
     missing = [name for name in COLUMNS if name not in fields]
     if missing:
         raise UserError(
             f"'{path}' has no column {terminal.listed(missing)}; expected {','.join(COLUMNS)} in"
-            " its first line. Mend it, or move it away."
+            " its first line. Correct it, or move it away."
         )
     for row in rows:
         if any(row.pop(None, ())) or _answer(row) not in ANSWERS:

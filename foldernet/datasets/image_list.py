@@ -67,7 +67,7 @@ class Dataset:
         """This dataset less the images at `paths`.
 
         Args:
-            why: ends the sentence of the error, and says how to mend it: "can be read. ...".
+            why: ends the sentence of the error, and says how to correct it: "can be read. ...".
 
         Raises:
             UserError: a class has no training image left, or validation has none at all.

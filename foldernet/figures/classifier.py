@@ -50,10 +50,10 @@ def mosaic(images: np.ndarray, titles: list[str], heading: str) -> Figure:
 
 
 def filters(kernels: np.ndarray, heading: str) -> Figure:
-    """The filters of a first convolution, on one scale on which grey is zero.
+    """The filters of a first convolution, on one scale on which gray is zero.
 
     Args:
-        kernels: (height, width, channels, filters); three channels are shown as colours.
+        kernels: (height, width, channels, filters); three channels are shown as colors.
     """
     reach = np.abs(kernels).max() or 1.0
     scaled = 127.5 + 127.5 * np.moveaxis(kernels, 3, 0) / reach
@@ -80,8 +80,8 @@ def confusion(matrix: np.ndarray, classes: tuple[str, ...], heading: str) -> Fig
         axis.set_yticks(range(len(classes)), classes)
         for (row, column), number in np.ndenumerate(matrix):
             if number:
-                colour = "white" if shares[row, column] > 0.5 else "black"
-                axis.text(column, row, number, ha="center", va="center", color=colour, fontsize=8)
+                color = "white" if shares[row, column] > 0.5 else "black"
+                axis.text(column, row, number, ha="center", va="center", color=color, fontsize=8)
     return figure
 
 

@@ -27,7 +27,7 @@ JPEG_BYTE_LIMIT, PROGRESSIVE_BYTE_LIMIT = 64 * MEGABYTE, 24 * MEGABYTE
 SLOW_DECODERS = {
     "bmp_rle": "run-length encoded BMP",
     "ppm_plain": "PPM in letters",
-    "ppm": "PPM whose brightest value is neither 255 nor, in grey, 65535",
+    "ppm": "PPM whose brightest value is neither 255 nor, in gray, 65535",
 }  # Pillow's, written in Python: a microsecond a pixel
 SLOW_PIXEL_LIMIT = 1_000_000
 TIFF_COMPRESSIONS = (
@@ -38,12 +38,8 @@ BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # e
 DECODER_BYTES_A_PIXEL = {"WEBP": 12}  # two canvases and a copy
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-TIFF_BYTE_ORDERS = {
-    b"II*\0": "<",
-    b"MM\0*": ">",
-    b"II+\0": "<",
-    b"MM\0+": ">",
-}  # the last two are BigTIFF
+# The last two are BigTIFF.
+TIFF_BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
 TIFF_TYPE_OF_NUMBERS = (3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 16, 17, 18)
 BITS, SAMPLES, ROWS_OF_STRIP, TILE_WIDTH, TILE_HEIGHT = 258, 277, 278, 322, 323
 
@@ -68,7 +64,7 @@ class BoundedFile(io.BufferedReader):
         self._pieces -= 1
         self._bytes -= size or 0  # WebP's -1, the whole file, is counted by `check_memory`
         if self._pieces < 0:
-            raise TooCostlyError("it is in too many pieces; store it anew")
+            raise TooCostlyError("it is in too many pieces; save it again")
         if self._bytes < 0:
             raise TooCostlyError(
                 f"more than {HEADER_LIMIT // MEGABYTE} MB of it are not pixels; store it without"
@@ -226,7 +222,7 @@ def _check_scans(scans: int, pixels: int) -> None:
     if scans * pixels > SCAN_LIMIT:
         raise TooCostlyError(
             f"a JPEG of {pixels / 1e6:,.1f} megapixels in {scans:,} scans, each of which goes over"
-            " all of them; store it anew"
+            " all of them; save it again"
         )
 
 

@@ -19,29 +19,16 @@ from PIL import Image, UnidentifiedImageError
 from foldernet.images import limits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-MODES = {
-    "rgb": ("RGB", 3),
-    "grayscale": ("L", 1),
-    "rgba": ("RGBA", 4),
-}  # name -> Pillow's, channels
+# Name -> Pillow's, channels.
+MODES = {"rgb": ("RGB", 3), "grayscale": ("L", 1), "rgba": ("RGBA", 4)}
 PILLOW_FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-    "hamming": Image.Resampling.HAMMING,
+    name: Image.Resampling[name.upper()]
+    for name in ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 }
 INTERPOLATIONS = ("area", *PILLOW_FILTERS)
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # EXIF orientation -> what undoes it; ImageOps.exif_transpose fails where another tag is damaged
+# EXIF orientation -> what undoes it; ImageOps.exif_transpose fails where another tag is damaged.
+UNDOING = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
+UPRIGHT = {number: Image.Transpose[name] for number, name in enumerate(UNDOING.split(), start=2)}
 READER_VERSION = 2  # counted up whenever the same file would give other pixels
 DRAFT_MARGIN = 2  # decode at this many times the target or more: closer to averaging all the pixels
 WHOLE_LIMIT = 8_000_000  # pixels; what is decoded to more is shrunk in strips, to save memory
@@ -91,14 +78,14 @@ def read_image(
     Nothing notices a flipped bit inside a JPEG's data: no decoder can.
 
     Args:
-        path: a JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file; its content decides, not its ending.
+        path: a JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file; its content decides, not its extension.
         size: (height, width) in pixels to resize to; None keeps the image's own.
         color_mode: three channels, one, or four.
         interpolation: "area" averages the covered pixels when shrinking and interpolates linearly
             when growing; the other names are Pillow's filters of that name. Of an image that is
             decoded to more than `WHOLE_LIMIT` pixels, first the rows are shrunk, then the columns:
-            a grey level may differ by one, and where one is turned, its crop by a pixel.
-        keep_aspect_ratio: crop the centre to the proportions of `size` before resizing, instead of
+            a gray level may differ by one, and where one is turned, its crop by a pixel.
+        keep_aspect_ratio: crop the center to the proportions of `size` before resizing, instead of
             stretching.
 
     Returns:

@@ -2,7 +2,7 @@
 
 On disk they are in LMDB, one environment for each purpose, which several processes may use at once
 and a kill can't damage. An entry is known by a hash of the file's path, size and modification time,
-so that a changed or replaced file is made anew. Whatever goes wrong with the disk makes training
+so that a changed or replaced file is made again. Whatever goes wrong with the disk makes training
 slower, never wrong.
 """
 
@@ -54,7 +54,7 @@ class ArrayStore:
         purpose: all that an array depends on besides its file; stores of another purpose don't mix.
         mode: "memory" keeps arrays for this process; "disk" keeps them on disk alone; "auto" keeps
             them on disk, and in memory too if they fit in a quarter of what is free; "off" makes
-            them anew each time.
+            them each time.
     """
 
     def __init__(

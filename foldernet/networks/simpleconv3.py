@@ -1,4 +1,4 @@
-"""simpleconv3: three convolutions and two dense layers, for small pictures."""
+"""simpleconv3: three convolutions and two dense layers, for small images."""
 
 import keras
 from keras import layers

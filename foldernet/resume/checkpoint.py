@@ -216,12 +216,12 @@ def graceful_shutdown(checkpoint: Checkpoint) -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         with warnings.catch_warnings():
-            # An epoch that is resumed in its middle is shorter than Keras was told.
+            # An epoch that is resumed in its middle is shorter than Keras expects.
             warnings.filterwarnings("ignore", "Your input ran out of data")
             yield
     except OSError as error:
         raise UserError(
-            f"The run can't be written ({error}). Mend that, and resume:"
+            f"The run can't be written ({error}). Correct that, and resume:"
             f" {checkpoint.resume_command}"
         ) from error
     finally:

@@ -23,7 +23,7 @@ def earlier_options(given: dict) -> dict:
 
 
 class ResumableSession(Session):
-    """Checkpoints every few minutes and when a signal asks to stop; `--resume` goes on from them.
+    """Checkpoints every few minutes and when a signal asks to stop; `--resume` continues from them.
 
     Raises:
         UserError: the options don't fit the run to resume.
@@ -59,7 +59,7 @@ class ResumableSession(Session):
                 "this run began with other versions of Python or its packages, as config.json"
                 " says; the last digits may differ from those of an uninterrupted run"
             )
-        if (folder / METRICS).exists():  # of a run that goes on, they aren't the last ones
+        if (folder / METRICS).exists():  # of a run that continues, they aren't final
             os.replace(folder / METRICS, folder / METRICS_BEFORE)
         config = description.describe(options, dataset)["config"]
         resumed = [*before.get("resumed", []), now]

@@ -12,7 +12,7 @@ from foldernet.terminal import UserError
 from foldernet.training import model_file
 
 NOT_SCORES = ("learning_rate", "seconds", "images_per_second", "waiting")
-MUCH_WAITING = 0.1  # of an epoch's time; beyond it, the user is told what to change
+MUCH_WAITING = 0.1  # of an epoch's time; beyond it, a line says what to change
 
 
 class Pace(keras.callbacks.Callback):

@@ -38,7 +38,7 @@ def save_model(model: "keras.Model", path: Path, metadata: dict[str, Any]) -> No
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What `save_model` was told of the model at `path`.
+    """The metadata that `save_model` put into the model at `path`.
 
     Raises:
         UserError: it isn't a model of ours.

@@ -92,7 +92,7 @@ def freeze(model: keras.Model, patterns: tuple[str, ...]) -> list[str]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     """The HDF5 file that holds the weights, be it inside a .keras archive."""
-    mend = "Expected a .keras, .weights.h5 or .h5 file that Keras wrote."
+    expected = "Expected a .keras, .weights.h5 or .h5 file that Keras wrote."
     try:
         source = path
         if zipfile.is_zipfile(path):
@@ -105,10 +105,10 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     except UserError:
         raise
     except FileNotFoundError:
-        raise UserError(f"There is no weights file '{path}'. {mend}") from None
+        raise UserError(f"There is no weights file '{path}'. {expected}") from None
     except Exception as error:  # h5py meets damage with nearly every kind of error
         raise UserError(
-            f"'{path}' holds no weights that can be read ({short(error)}). {mend}"
+            f"'{path}' holds no weights that can be read ({short(error)}). {expected}"
         ) from error
 
 
