@@ -1,9 +1,13 @@
 """What augmentation promises: Keras's distributions, and pixels that are moved but not invented."""
 
+import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 import foldernet
 import foldernet.batches.generator
@@ -258,6 +262,18 @@ def test_every_row_is_an_option_and_an_argument_and_has_an_effect(row, capsys):
     np.testing.assert_array_equal(plain[0], images[: len(plain[0])])
 
 
+def test_default_batches_never_change():
+    """Nor does the order of draws: a run repeated with a later version sees the same images."""
+    row, column = np.mgrid[:32, :48]
+    images = np.stack([row * 4 + column * number for number in range(6)]).astype("uint8")[..., None]
+    generator = foldernet.ImageDataGenerator(dtype="uint8", **ClassifyOptions().augmentation())
+    iterator = generator.flow(images, seed=7, batch_size=4)
+    # Sums instead of a checksum: processors may round a pixel differently.
+    sums = [(iterator.batch(epoch, 0)[..., 0] * column).sum(axis=(1, 2)) for epoch in (0, 3)]
+    expected = [5033323, 4694109, 2202791, 4740250], [5264253, 2133137, 4070641, 4903895]
+    np.testing.assert_allclose(sums, expected, rtol=1e-4)
+
+
 def saturate(pixels, amount):
     gray = pixels.mean(axis=3, keepdims=True)
     return (gray + (pixels - gray) * (1 + amount)).clip(0, 255)
@@ -273,6 +289,27 @@ SATURATION = Row(
     augmentations.symmetric("saturation"),
     {"saturation": saturate},
 )
+
+
+def test_the_recipe_for_an_augmentation_makes_an_option_of_train_py(tmp_path):
+    """In a copy of the project, with the function and the row that CONTRIBUTING.md has."""
+    recipe = (ROOT / "CONTRIBUTING.md").read_text().partition("## An augmentation")[2]
+    function, _, row = recipe.split("```")[1].removeprefix("python\n").partition("\n\n\n")
+    shutil.copytree(ROOT / "foldernet", tmp_path / "foldernet")
+    shutil.copy(ROOT / "train.py", tmp_path)
+    file = tmp_path / "foldernet/augmentations.py"
+    before, start, after = file.read_text().partition("ROWS = (")
+    rows, end, after = after.partition("\n)")
+    file.write_text(f"{before}{function}\n\n\n{start}{rows}\n{row.strip()},{end}{after}")
+
+    def train(*arguments):
+        command = [sys.executable, "train.py", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    told = " ".join(train("--help").stdout.replace("│", " ").split())
+    assert "--saturation-range" in told
+    assert "Maximum change of saturation, as a share." in told
+    assert "--saturation-range 2.0 is too large" in train("--saturation-range", "2").stderr
 
 
 def test_a_row_is_all_that_an_augmentation_takes(monkeypatch, capsys):

@@ -847,6 +847,7 @@ def test_dataframe_with_several_outputs_trains(pets, table):
     model = keras.Model(inputs, [keras.layers.Dense(1)(flattened) for _ in range(2)])
     model.compile("sgd", ["mse", "mae"])
     assert len(model.fit(iterator, epochs=2, verbose=0).history["loss"]) == 2
+    assert type(next(iterator)[1]) is list  # as in Keras, whose `fit` refuses it
 
 
 def test_dataframe_with_weights_trains(pets, table):
@@ -867,6 +868,17 @@ def test_arrays_with_another_input_and_weights_train(arrays):
     model = keras.Model([pixels, misc], keras.layers.Dense(3, "softmax")(joined))
     model.compile("sgd", "sparse_categorical_crossentropy")
     assert len(model.fit(iterator, epochs=2, verbose=0).history["loss"]) == 2
+
+
+def test_arrays_with_another_input_predict(arrays):
+    images, labels = arrays
+    iterator = Generator().flow((images, labels[:, None] * 1.0), batch_size=4, shuffle=False)
+    pixels, misc = keras.Input((20, 26, 3)), keras.Input((1,))
+    joined = keras.layers.Concatenate()([keras.layers.Flatten()(pixels), misc])
+    model = keras.Model([pixels, misc], keras.layers.Dense(3, "softmax")(joined))
+    expected = model.predict([images, labels[:, None] * 1.0], verbose=0)
+    np.testing.assert_allclose(model.predict(iterator, verbose=0), expected, atol=1e-5)
+    assert type(next(iterator)) is list
 
 
 # Forms of batches

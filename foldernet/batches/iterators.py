@@ -199,7 +199,8 @@ class FileIterator(Batches):
             return images
         # 8 bits would be too few for classes.
         dtype = "float32" if np.issubdtype(self.dtype, np.integer) else self.dtype
-        return images, np.eye(self.num_classes, dtype=dtype)[self.classes[chosen]]
+        labels = self.classes[chosen][:, None]
+        return images, (labels == np.arange(self.num_classes)).astype(dtype)
 
 
 class DirectoryIterator(FileIterator):

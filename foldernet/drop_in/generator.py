@@ -6,10 +6,10 @@ import os
 import warnings
 
 import numpy as np
-from keras.src.legacy.preprocessing.image import ImageDataGenerator as KerasGenerator
 
 from foldernet.batches import augmentation
 from foldernet.batches import generator as batches
+from foldernet.batches.generator import KerasGenerator
 from foldernet.datasets import folders
 from foldernet.datasets.image_list import ImageList
 from foldernet.datasets.split import split_by_content
@@ -58,6 +58,8 @@ class ImageDataGenerator(batches.ImageDataGenerator):
       defaults to "area", which uses all pixels of a large photograph; Keras's names work as there.
     - An unreadable file is warned of once by name, and the next readable image stands in for it
       with that image's own label, instead of ending `fit`.
+    - Of several inputs or outputs, `next` yields lists as in Keras, `iterator[index]` tuples: `fit`
+      refuses lists.
     - Hidden files and folders are not listed, and folders linked in a loop are listed once.
     - Flips are part of the one warp; `fill_mode` "constant" and "wrap" differ from SciPy's in the
       outermost pixel, brightness isn't rounded to 8 bits, and an `interpolation_order` above 1

@@ -41,6 +41,14 @@ class KerasIterator(Batches):
                 drawn.save(os.path.join(self.save_to_dir, name))
         return batch
 
+    def __getitem__(self, index):
+        batch = super().__getitem__(index)
+        if isinstance(batch, np.ndarray):
+            return batch
+        # `fit` refuses Keras's lists, and would take a list of inputs alone for inputs and targets.
+        parts = (batch,) if isinstance(batch, list) else batch
+        return tuple(tuple(part) if isinstance(part, list) else part for part in parts)
+
     def __iter__(self):
         return self
 
@@ -80,7 +88,7 @@ class KerasFileIterator(KerasIterator, FileIterator):
             for row, position in zip(targets, chosen, strict=True):
                 row[self.classes[position]] = 1  # a DataFrame may name several classes for one
         elif self.class_mode == "multi_output":
-            targets = tuple(output[chosen] for output in self.labels)
+            targets = [output[chosen] for output in self.labels]
         else:
             targets = self.labels[chosen]
         if self.sample_weight is None:
@@ -117,7 +125,7 @@ class ArrayIterator(KerasIterator):
 
     def _with_targets(self, images, chosen):
         if self.x_misc:
-            images = (images, *(other[chosen] for other in self.x_misc))
+            images = [images, *(other[chosen] for other in self.x_misc)]
         batch = [images]
         if self.y is not None:
             batch.append(self.y[chosen])
