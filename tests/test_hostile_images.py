@@ -53,7 +53,7 @@ READ_ALL_THE_SAME = {"png-50-megapixels", "jpeg-overlapping-tags", "webp-frames"
 REASONS = {
     "jpeg-scans": "49.0 megapixels in 506 scans",
     "png-one-pixel-wide": "at most 65,535 a side",
-    "png-unknown-chunk": "of chunks that are not pixels",
+    "png-unknown-chunk": "chunks that are not pixels",
     "png-million-chunks": "too many pieces",
     "tiff-strips": "tag 273 has 4,000,000 values",
     "ppm-letters": "49 megapixels of a PPM in letters, where at most 1",

@@ -107,7 +107,7 @@ def test_first_picture_of_an_mpo(tmp_path):
     np.testing.assert_array_equal(read_image(path), read_image(alone))
 
 
-def test_content_decides_over_ending(tmp_path):
+def test_content_decides_over_the_extension(tmp_path):
     pixels = noise(4, 6)
     path = saved(pixels, tmp_path / "really_a_png.jpg", format="PNG")
     np.testing.assert_array_equal(read_image(path), pixels)
@@ -116,11 +116,11 @@ def test_content_decides_over_ending(tmp_path):
 # Kinds of pixels
 
 
-def test_grey_becomes_three_equal_channels(tmp_path):
-    grey = noise(5, 6, 1)[..., 0]
-    path = saved(grey, tmp_path / "grey.png")
-    np.testing.assert_array_equal(read_image(path), np.stack([grey] * 3, axis=-1))
-    np.testing.assert_array_equal(read_image(path, color_mode="grayscale")[..., 0], grey)
+def test_gray_becomes_three_equal_channels(tmp_path):
+    gray = noise(5, 6, 1)[..., 0]
+    path = saved(gray, tmp_path / "gray.png")
+    np.testing.assert_array_equal(read_image(path), np.stack([gray] * 3, axis=-1))
+    np.testing.assert_array_equal(read_image(path, color_mode="grayscale")[..., 0], gray)
 
 
 def test_one_bit_is_black_and_white(tmp_path):
@@ -131,7 +131,7 @@ def test_one_bit_is_black_and_white(tmp_path):
     np.testing.assert_array_equal(read_image(path, color_mode="grayscale")[..., 0], bits * 255)
 
 
-def test_palette_colours_are_looked_up(tmp_path):
+def test_palette_colors_are_looked_up(tmp_path):
     pixels = noise(4, 4)
     quantized = Image.fromarray(pixels).quantize(16, dither=Image.Dither.NONE)
     path = saved(quantized, tmp_path / "palette.png")
@@ -140,7 +140,7 @@ def test_palette_colours_are_looked_up(tmp_path):
     np.testing.assert_array_equal(read_image(path), np.asarray(quantized.convert("RGB")))
 
 
-def two_colour_palette():
+def two_color_palette():
     """A palette image (2, 2): red above black."""
     image = Image.new("P", (2, 2))
     image.putpalette([255, 0, 0, 0, 0, 0])
@@ -148,16 +148,16 @@ def two_colour_palette():
     return image
 
 
-@pytest.mark.parametrize("ending", ["png", "gif"])
-def test_transparent_palette_entry_shows_white(tmp_path, ending):
-    path = saved(two_colour_palette(), tmp_path / f"palette.{ending}", transparency=0)
+@pytest.mark.parametrize("extension", ["png", "gif"])
+def test_transparent_palette_entry_shows_white(tmp_path, extension):
+    path = saved(two_color_palette(), tmp_path / f"palette.{extension}", transparency=0)
     pixels = read_image(path)
     assert (pixels[0] == 255).all()
     assert (pixels[1] == 0).all()
 
 
 def test_half_transparent_palette_entry_is_composited(tmp_path):
-    path = saved(two_colour_palette(), tmp_path / "palette.png", transparency=bytes([255, 128]))
+    path = saved(two_color_palette(), tmp_path / "palette.png", transparency=bytes([255, 128]))
     pixels = read_image(path)
     assert pixels[0].tolist() == [[255, 0, 0]] * 2
     np.testing.assert_array_equal(pixels[1], 127)
@@ -225,7 +225,7 @@ def test_transparent_pixels_show_white_instead_of_what_they_hide(tmp_path):
     np.testing.assert_array_equal(read_image(path, color_mode="grayscale")[1], 127)
 
 
-def test_rgba_mode_keeps_the_alpha_and_the_colours_below(tmp_path):
+def test_rgba_mode_keeps_the_alpha_and_the_colors_below(tmp_path):
     pixels = noise(3, 4, 4)
     path = saved(pixels, tmp_path / "image.png")
     np.testing.assert_array_equal(read_image(path, color_mode="rgba"), pixels)
@@ -236,7 +236,7 @@ def test_rgba_mode_makes_opaque_what_has_no_alpha(tmp_path):
     np.testing.assert_array_equal(read_image(path, color_mode="rgba")[..., 3], 255)
 
 
-def test_grey_with_alpha_is_composited_on_white(tmp_path):
+def test_gray_with_alpha_is_composited_on_white(tmp_path):
     pixels = np.array([[[100, 255], [100, 0]]], np.uint8)
     path = saved(Image.fromarray(pixels), tmp_path / "image.png")
     with Image.open(path) as image:
@@ -494,8 +494,8 @@ def test_small_decoding_of_a_large_jpeg_is_close_to_averaging_all_of_it(
 
 def test_threads_read_the_same_pixels(tmp_path):
     paths = [
-        saved(photograph(90, 120, seed), tmp_path / f"{seed}.{ending}")
-        for seed, ending in enumerate(["jpg", "png", "webp", "tif", "gif", "bmp"])
+        saved(photograph(90, 120, seed), tmp_path / f"{seed}.{extension}")
+        for seed, extension in enumerate(["jpg", "png", "webp", "tif", "gif", "bmp"])
     ] * 8
     alone = [read_image(path, (32, 32)) for path in paths]
     with ThreadPoolExecutor(8) as pool:

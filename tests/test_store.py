@@ -134,18 +134,55 @@ store.flush()
 """
 
 
-@pytest.mark.parametrize("content", [b"", b"something else", b"\0" * 5000, "cut", "scrambled"])
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def scrambled(content: bytes) -> bytes:
+    return bytes(255 - byte for byte in content)
+
+
+def scrambled_inside(content: bytes) -> bytes:
+    """All but the two pages that LMDB opens a file by."""
+    return content[:8192] + scrambled(content[8192:])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda _: b"", lambda _: b"else", lambda _: bytes(5000), cut, scrambled, scrambled_inside],
+    ids=["empty", "something else", "zeros", "cut", "scrambled", "scrambled inside"],
+)
 @pytest.mark.parametrize("mode", ["auto", "disk"])
-def test_a_damaged_store_is_made_anew(files, content, mode):
+def test_a_damaged_store_is_made_anew(files, damage, mode, capsys):
     assert elsewhere(WRITER.format(files=files, crash=0)).returncode == 0
     (database,) = stores.folder().glob("*/data.mdb")
-    whole = database.read_bytes()
-    scrambled = bytes(255 - byte for byte in whole)
-    content = {"cut": whole[: len(whole) // 2], "scrambled": scrambled}.get(content, content)
-    database.write_bytes(content)
+    database.write_bytes(damage(database.read_bytes()))
     store, maker = opened(files, mode)
     assert values(store) == list(range(1, 21))
     assert len(maker.made) == 20
+    store.flush()
+    forget_environments()
+    store, maker = opened(files, mode)
+    assert values(store) == list(range(1, 21))
+    assert maker.made == []
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("mode", ["auto", "disk"])
+def test_a_store_that_is_damaged_in_use_is_made_anew(files, mode, capsys):
+    store, _ = opened(files, mode)
+    values(store)
+    store.flush()
+    (database,) = stores.folder().glob("*/data.mdb")
+    with open(database, "r+b") as file:
+        file.write(scrambled_inside(database.read_bytes()))
+    assert values(store) == list(range(1, 21))
+    store.flush()
+    forget_environments()
+    store, maker = opened(files, mode)
+    assert values(store) == list(range(1, 21))
+    assert len(maker.made) == (20 if mode == "auto" else 0)
+    assert capsys.readouterr().err == ""
 
 
 def test_an_error_is_not_kept(files):
@@ -196,12 +233,34 @@ def test_a_disk_that_fills_up_while_it_is_written_costs_speed_only(files, monkey
     assert "no room left" in capsys.readouterr().err
 
 
+def test_a_full_disk_is_still_read(files, monkeypatch, capsys):
+    store, _ = opened(files[:10], "disk")
+    values(store)
+    store.flush()
+    monkeypatch.setattr(stores, "DISK_RESERVE", 2**60)
+    store, maker = opened(files, "disk")
+    for epoch in (1, 2):
+        assert values(store) == list(range(1, 21))
+        store.flush()
+        assert sorted(maker.made) == sorted(files[10:] * epoch)
+    assert capsys.readouterr().err.count("warning: ") == 1
+
+
+def test_many_small_arrays_are_written_by_number(files, monkeypatch):
+    monkeypatch.setattr(stores, "WRITE_ITEMS", 7)
+    store, _ = opened(files, "disk")
+    values(store)
+    store, _ = opened(files, "disk")  # without a flush
+    assert len(store.missing) < 7
+    assert values(store) == list(range(1, 21))
+
+
 def test_the_total_on_disk_is_bounded_and_the_oldest_go_first(files, monkeypatch):
     for age, purpose in ((300, "oldest"), (200, "older")):
         store, _ = opened(files, purpose=purpose)
         values(store)
         store.flush()
-        for path in stores.folder().glob("*/*.mdb"):
+        for path in stores.folder().iterdir():
             if path.stat().st_mtime > time.time() - 100:
                 os.utime(path, (time.time() - age,) * 2)
     forget_environments()  # as another process would
@@ -220,15 +279,14 @@ def test_the_total_on_disk_is_bounded_and_the_oldest_go_first(files, monkeypatch
 
 
 def forget_environments():
-    stores._environment.cache_clear()
-    stores._used.clear()
+    stores._environments.clear()
 
 
 def test_what_earlier_versions_left_is_deleted_first(files, monkeypatch):
     old = stores.folder() / "abc" / "tmp123.shard"
     old.parent.mkdir(parents=True)
     old.write_bytes(bytes(10**6))
-    os.utime(old, (time.time() - 1000,) * 2)
+    os.utime(old.parent, (time.time() - 1000,) * 2)
     monkeypatch.setattr(stores, "DISK_LIMIT", 10**6)
     store, _ = opened(files)
     values(store)
@@ -275,8 +333,8 @@ def test_a_forked_process_reads_the_right_arrays_and_does_no_harm(files):
     store.flush()
     process = os.fork()
     if process == 0:
-        child, _ = opened(files, "disk")
-        os._exit(0 if values(child) == list(range(1, 21)) else 1)
+        both = values(store), values(opened(files, "disk")[0])
+        os._exit(0 if both == (list(range(1, 21)),) * 2 else 1)
     assert os.waitpid(process, 0)[1] == 0
     assert values(store) == list(range(1, 21))
 

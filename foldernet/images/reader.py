@@ -96,8 +96,7 @@ def read_image(
             whatever the cause.
         ValueError: an unknown `color_mode` or `interpolation`.
     """
-    pixels, _ = read_with_header(path, size, color_mode, interpolation, keep_aspect_ratio)
-    return pixels
+    return read_with_header(path, size, color_mode, interpolation, keep_aspect_ratio)[0]
 
 
 def read_with_header(
@@ -165,9 +164,9 @@ def _opened(path: str) -> Iterator[tuple[Image.Image, int]]:
     kind = "unreadable"
     try:
         with limits.opened(path) as file:
-            extra = limits.check_structure(file)
+            limits.check_structure(file)
             with Image.open(file, formats=FORMATS) as image:
-                extra += limits.check_header(image, file)
+                extra = limits.check_header(image, file)
                 _check_depth(image)
                 if isinstance(file, limits.BoundedFile):
                     file.header_ends()
@@ -182,12 +181,9 @@ def _opened(path: str) -> Iterator[tuple[Image.Image, int]]:
 
 
 def _check_depth(image: Image.Image) -> None:
-    if image.mode == "F":
-        raise ImageError(
-            "", "floating-point pixels have no known range; store it with 8 or 16 bits"
-        )
-    if image.mode == "I" and image.format != "PPM":  # Pillow's mode for a PPM of 16 bits, too
-        raise ImageError("", "32-bit pixels have no known range; store it with 8 or 16 bits")
+    depth = {"F": "floating-point", "I": "32-bit"}.get(image.mode)
+    if depth and (image.mode, image.format) != ("I", "PPM"):  # Pillow reads 16 bits of those as 32
+        raise ImageError("", f"{depth} pixels have no known range; save it with 8 or 16 bits")
 
 
 def _reason(error: Exception) -> str:
@@ -211,7 +207,7 @@ def _decoded(image, size, mode: str, interpolation: str, keep_aspect_ratio: bool
     """Pixels of a loaded image, upright, in `mode`, cropped and filtered as asked for."""
     image = _upright(_in_mode(image, mode), _orientation(image))
     if size and keep_aspect_ratio:
-        image = image.crop(_centre(image.size, size))
+        image = image.crop(_center(image.size, size))
     if size and interpolation != "area":
         image = image.resize((size[1], size[0]), PILLOW_FILTERS[interpolation])
     return np.asarray(image)
@@ -224,7 +220,7 @@ def _decoded_in_strips(image, size, mode, interpolation, keep_aspect_ratio) -> n
     if size and orientation >= 5:
         size = size[::-1]
     if size and keep_aspect_ratio:
-        left, top, right, bottom = _centre(image.size, size)
+        left, top, right, bottom = _center(image.size, size)
     height, width = bottom - top, right - left
     if size:
         height, width = min(height, size[0]), min(width, size[1])
@@ -258,8 +254,8 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
-def _centre(of: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The box of the largest centred part with the proportions of `size`, (height, width), of an
+def _center(of: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The box of the largest centered part with the proportions of `size`, (height, width), of an
     image of (width, height)."""
     width, height = of
     crop_width = min(width, max(1, round(height * size[1] / size[0])))
@@ -269,11 +265,9 @@ def _centre(of: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, 
 
 
 def _shrunk(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
-    height, width = size
     if interpolation == "area":
-        return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    filtered = Image.fromarray(pixels).resize((width, height), PILLOW_FILTERS[interpolation])
-    return np.asarray(filtered)
+        return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(Image.fromarray(pixels).resize(size[::-1], PILLOW_FILTERS[interpolation]))
 
 
 def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -1,21 +1,17 @@
 """Decode once: arrays made from files, kept in memory and on disk, for this run and the next.
 
 On disk they are in LMDB, one environment for each purpose, which several processes may use at once
-and a kill can't damage. An entry is known by a hash of the file's path, size and modification time,
-so that a changed or replaced file is made again. Whatever goes wrong with the disk makes training
-slower, never wrong.
+and a kill can't damage. Whatever goes wrong with the disk makes training slower, never wrong.
 """
 
 import contextlib
-import functools
 import hashlib
 import math
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import lmdb
@@ -28,13 +24,13 @@ from foldernet import terminal
 from foldernet.images.reader import MODES, READER_VERSION, Header, ImageError, read_with_header
 from foldernet.images.threads import threads
 
-Mode = Literal["auto", "memory", "disk", "off"]
-MEMORY_SHARE = 0.25  # of the memory that is free: what `auto` may hold in it
+MEMORY_SHARE = 0.25  # of the memory that is free: what "auto" may hold in it
 DISK_LIMIT = 32 * 2**30  # bytes of all purposes together; the least recently used go first
 DISK_RESERVE = 2**30  # bytes of the disk that are never taken
-WRITE_BYTES = 32 * 2**20  # of arrays that are written at a time
-KEY_BYTES = 16
-_used = set()  # environments of this process
+WRITE_BYTES, WRITE_ITEMS = 32 * 2**20, 2**15  # of arrays, at most, that are written at a time
+DAMAGED = lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.VersionMismatchError
+_environments = {}  # process and folder -> open environment
+_opening = threading.Lock()
 _warned = set()  # folders
 
 
@@ -46,8 +42,11 @@ def folder() -> Path:
 class ArrayStore:
     """One uint8 array of a fixed shape for each file, made when first asked for.
 
+    An array is known by a hash of its file's path, size and modification time, so that it is made
+    again when the file changes.
+
     Args:
-        count: how many files.
+        count: number of files.
         path_of: position -> path.
         make: position -> uint8 array of `shape`; what it raises as ImageError is not kept.
         shape: of each array.
@@ -57,28 +56,24 @@ class ArrayStore:
             them each time.
     """
 
-    def __init__(
-        self,
-        count: int,
-        path_of: Callable[[int], str],
-        make: Callable[[int], np.ndarray],
-        shape: tuple[int, ...],
-        purpose: str,
-        mode: Mode = "auto",
-    ):
+    def __init__(self, count, path_of, make, shape, purpose, mode="auto"):
         self.path_of, self.make, self.shape, self.purpose = path_of, make, tuple(shape), purpose
-        self.item_bytes = math.prod(shape)
+        self._item_bytes = math.prod(shape)
+        self._written_at_once = max(1, min(WRITE_BYTES // self._item_bytes, WRITE_ITEMS))
         self._slot = np.arange(count)  # position -> where its array is kept
-        self._known = np.zeros(count, bool)  # slots that hold an array
-        fits = count * self.item_bytes < MEMORY_SHARE * psutil.virtual_memory().available
-        in_memory = mode == "memory" or (mode == "auto" and fits)
+        self._keys = np.zeros(count, np.uint64)  # slot -> key of its array's file; 0 is no array
+        share = MEMORY_SHARE * psutil.virtual_memory().available
+        in_memory = mode == "memory" or (mode == "auto" and count * self._item_bytes < share)
         self._rows = np.empty((count, *self.shape), np.uint8) if in_memory else None
-        self._lock = threading.Lock()
-        self._pending = {}  # slot -> key and array, yet to be written
-        self._environment = None
-        if mode in ("auto", "disk"):
-            self._keys = np.zeros((count, KEY_BYTES), np.uint8)  # of slots that are on disk
-            self._open()
+        digest = hashlib.blake2b(f"{purpose} {self.shape}".encode(), digest_size=12).hexdigest()
+        self._path = folder() / digest if mode in ("auto", "disk") else None
+        self._lock, self._pending = threading.Lock(), {}  # key -> array that is yet to be written
+        if self._path:
+            slots = terminal.progress(range(count), "Looking into the cache", count)
+            for slot, key, row in self._read((slot, _key(path_of(slot))) for slot in slots):
+                self._keys[slot] = key
+                if in_memory:
+                    self._rows[slot] = row
 
     def __len__(self) -> int:
         return len(self._slot)
@@ -86,7 +81,7 @@ class ArrayStore:
     @property
     def missing(self) -> np.ndarray:
         """The positions whose arrays are yet to be made, (n,) int."""
-        return np.flatnonzero(~self._known[self._slot])
+        return np.flatnonzero(self._keys[self._slot] == 0)
 
     def rows(self, positions: np.ndarray) -> list[np.ndarray | ImageError]:
         """The arrays at `positions`, or why one can't be made. They are not to be written to."""
@@ -98,11 +93,8 @@ class ArrayStore:
                 found[index] = row
         return found
 
-    def row(
-        self, position: int, make: Callable[[int], np.ndarray] | None = None
-    ) -> np.ndarray | ImageError:
-        """As `rows`, of one, in this thread; `make` makes it where it is missing, in place of the
-        store's own."""
+    def row(self, position: int, make=None) -> np.ndarray | ImageError:
+        """As `rows`, of one, in this thread; `make` replaces the store's own."""
         (row,) = self._kept(self._slot[[position]])
         return self._made(position, make) if row is None else row
 
@@ -113,105 +105,85 @@ class ArrayStore:
 
     def keep(self, positions: np.ndarray) -> None:
         """Forget all files but those at `positions`; they are renumbered, here and in `path_of`."""
-        self.flush()
         self._slot = self._slot[positions]
 
     def flush(self) -> None:
         """Write what is yet to be written."""
         with self._lock:
-            self._write()
+            pending = self._pending.copy()
+            if not pending:
+                return
+            try:
+                environment = _environment(self._path)
+                _make_room(len(pending) * self._item_bytes)
+                with environment.begin(write=True) as writing:
+                    items = ((key.to_bytes(8), row.tobytes()) for key, row in pending.items())
+                    writing.cursor().putmulti(sorted(items))
+            except (OSError, lmdb.Error) as error:
+                self._disk_failed(error)
+            for key in pending:
+                del self._pending[key]
 
     def in_words(self) -> str:
         """What is used, in one line."""
         places = [] if self._rows is None else ["in memory"]
-        if self._environment:
+        if self._path and self._path.exists():
             places.append(f"in {folder()}")
         if not places:
             return "off: every epoch decodes every image"
-        size = f"{len(self) * self.item_bytes / 2**20:,.0f} MB"
-        return f"{size} {', and '.join(places)}"
+        return f"{len(self) * self._item_bytes / 2**20:,.0f} MB {', and '.join(places)}"
 
     def _kept(self, slots: np.ndarray) -> list[np.ndarray | None]:
         """The arrays in these slots, or None where there is none yet."""
-        known = self._known[slots].tolist()
-        slots = slots.tolist()
+        keys = self._keys[slots].tolist()
         if self._rows is not None:
-            rows = zip(slots, known, strict=True)
-            return [self._rows[slot] if here else None for slot, here in rows]
-        if self._environment is None or not any(known):
-            return [None] * len(slots)
-        found = [self._pending.get(slot, (None, None))[1] for slot in slots]
-        with self._environment.begin(buffers=True) as reading:
-            for index, (slot, here) in enumerate(zip(slots, known, strict=True)):
-                if here and found[index] is None:
-                    row = self._array(reading.get(self._keys[slot].tobytes()))
-                    found[index] = None if row is None else row.copy()  # outlives the transaction
+            known = zip(slots.tolist(), keys, strict=True)
+            return [self._rows[slot] if key else None for slot, key in known]
+        found = [self._pending.get(key) for key in keys]
+        wanted = [(index, key) for index, key in enumerate(keys) if key and found[index] is None]
+        for index, _, row in self._read(wanted) if wanted else ():
+            found[index] = row.copy()
         return found
-
-    def _array(self, content: memoryview | None) -> np.ndarray | None:
-        """What is on disk, as an array; None if it is nothing or something else."""
-        if content is None or len(content) != self.item_bytes:
-            return None
-        return np.frombuffer(content, np.uint8).reshape(self.shape)
 
     def _made(self, position: int, make=None) -> np.ndarray | ImageError:
         """Make an array and keep it."""
         key = _key(self.path_of(position))  # before it is read: a change in between is noticed
         try:
-            row = np.ascontiguousarray((make or self.make)(position))
+            row = (make or self.make)(position)
         except ImageError as error:
             return error
-        slot = int(self._slot[position])
-        with self._lock:
-            if self._rows is not None:
-                self._rows[slot] = row
-            if self._environment:
-                self._pending[slot] = key, row
-            self._known[slot] = self._rows is not None or self._environment is not None
-            if len(self._pending) * self.item_bytes >= WRITE_BYTES:
-                self._write()
+        slot = self._slot[position]
+        if self._rows is not None:
+            self._rows[slot] = row
+        if self._rows is not None or self._path:
+            self._keys[slot] = key
+        if self._path:
+            self._pending[key] = row
+        if len(self._pending) >= self._written_at_once:
+            self.flush()
         return row
 
-    def _open(self) -> None:
-        """Find the arrays that earlier runs left."""
-        digest = hashlib.blake2b(f"{self.purpose} {self.shape}".encode(), digest_size=12)
+    def _read(self, keys: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, np.ndarray]]:
+        """What is on disk of (index, key), with the array: a view, valid until the next."""
         try:
-            self._environment = _environment(os.getpid(), folder() / digest.hexdigest())
+            environment = _environment(self._path)
+            with environment.begin(buffers=True) as reading:
+                for index, key in keys if environment.stat()["entries"] else ():
+                    content = reading.get(key.to_bytes(8))
+                    if content is not None and len(content) == self._item_bytes:
+                        yield index, key, np.frombuffer(content, np.uint8).reshape(self.shape)
         except (OSError, lmdb.Error) as error:
-            self._give_up_disk(error)
-        if not self._environment or not self._environment.stat()["entries"]:
-            return
-        slots = terminal.progress(range(len(self)), "Looking into the cache", len(self))
-        with self._environment.begin(buffers=True) as reading:
-            for slot in slots:
-                key = _key(self.path_of(slot))
-                row = self._array(reading.get(key))
-                if row is not None:
-                    self._known[slot], self._keys[slot] = True, np.frombuffer(key, np.uint8)
-                    if self._rows is not None:
-                        self._rows[slot] = row
+            self._disk_failed(error)
 
-    def _write(self) -> None:
-        if not self._pending:
-            return
-        try:
-            _make_room(len(self._pending) * (self.item_bytes + KEY_BYTES))
-            with self._environment.begin(write=True) as writing:
-                for key, row in sorted(self._pending.values(), key=lambda entry: entry[0]):
-                    writing.put(key, row.data)
-        except (OSError, lmdb.Error) as error:
-            self._give_up_disk(error)
-        for slot, (key, _) in self._pending.items():
-            self._keys[slot] = np.frombuffer(key, np.uint8)
-        self._pending = {}
-
-    def _give_up_disk(self, error: Exception) -> None:
-        self._environment = None
-        self._known &= self._rows is not None
-        if folder() not in _warned:
+    def _disk_failed(self, error: Exception) -> None:
+        """Start over with what is damaged; go on without what can't be written."""
+        if isinstance(error, DAMAGED):
+            _environments.pop((os.getpid(), self._path), None)
+            shutil.rmtree(self._path, ignore_errors=True)
+        elif folder() not in _warned:
             _warned.add(folder())
-            then = "decoded again in every epoch" if self._rows is None else "kept in memory"
             reason = getattr(error, "strerror", None) or error
+            then = "decoded again in every epoch" if self._rows is None else "kept in memory"
             terminal.warn(f"no cache in {folder()} ({reason}); images are {then}")
 
 
@@ -219,30 +191,18 @@ class PixelStore(ArrayStore):
     """Images as `foldernet.images.reader.read_image` gives them, decoded once.
 
     Args:
-        count: how many files.
+        count: number of files.
         path_of: position -> path.
         size: (height, width) in pixels.
         rule: color mode, interpolation, and whether the proportions are kept, as `read_image` says.
         mode: as of `ArrayStore`.
     """
 
-    def __init__(
-        self,
-        count: int,
-        path_of: Callable[[int], str],
-        size: tuple[int, int],
-        rule: tuple[str, str, bool] = ("rgb", "area", False),
-        mode: Mode = "auto",
-    ):
+    def __init__(self, count, path_of, size, rule=("rgb", "area", False), mode="auto"):
         self.size, self.rule = tuple(size), rule
-        super().__init__(
-            count,
-            path_of,
-            lambda position: self.read(position)[0],
-            (*size, MODES[rule[0]][1]),
-            f"reader {READER_VERSION} of {PIL.__version__} and {cv2.__version__}: {rule}",
-            mode,
-        )
+        shape = (*size, MODES[rule[0]][1])
+        purpose = f"reader {READER_VERSION} of {PIL.__version__} and {cv2.__version__}: {rule}"
+        super().__init__(count, path_of, lambda at: self.read(at)[0], shape, purpose, mode)
 
     def read(self, position: int) -> tuple[np.ndarray, Header]:
         """An image from its file, (height, width, channels) uint8, and the file's header.
@@ -253,32 +213,29 @@ class PixelStore(ArrayStore):
         return read_with_header(self.path_of(position), self.size, *self.rule)
 
 
-@functools.cache
-def _environment(process: int, path: Path) -> lmdb.Environment:
-    """The environment in a folder. A process may open it only once, and a forked one its own."""
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        environment = lmdb.open(str(path), map_size=DISK_LIMIT, readahead=False)
-        pages = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        if pages > max((path / "data.mdb").stat().st_size, 2**14):
-            environment.close()
-            raise lmdb.CorruptedError("cut off")  # which LMDB would only notice by a crash
-    except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError):
-        shutil.rmtree(path)  # it holds nothing that can't be made again
-        path.mkdir()
-        environment = lmdb.open(str(path), map_size=DISK_LIMIT, readahead=False)
-    _used.add(path)
-    os.utime(path / "data.mdb")  # the least recently used go first
-    return environment
-
-
-def _key(path: str) -> bytes:
+def _key(path: str) -> int:
     """A hash of a file's path, size and modification time; of the path alone if there is none."""
-    text = os.path.abspath(path)
     with contextlib.suppress(OSError):
         status = os.stat(path)
-        text += f"\0{status.st_size}\0{status.st_mtime_ns}"
-    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=KEY_BYTES).digest()
+        path = f"{os.path.abspath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
+    hashed = hashlib.blake2b(path.encode(errors="surrogateescape"), digest_size=8)
+    return int.from_bytes(hashed.digest())
+
+
+def _environment(path: Path) -> lmdb.Environment:
+    """The environment in a folder. A process may open it only once, and a forked one its own."""
+    with _opening:
+        process_and_path = os.getpid(), path
+        if process_and_path not in _environments:
+            path.mkdir(parents=True, exist_ok=True)
+            os.utime(path)  # for `_make_room`
+            environment = lmdb.open(str(path), map_size=DISK_LIMIT, readahead=False)
+            pages = environment.info()["last_pgno"] + 1
+            if pages * environment.stat()["psize"] > (path / "data.mdb").stat().st_size:
+                environment.close()
+                raise lmdb.CorruptedError("cut off")  # reading it would end the process
+            _environments[process_and_path] = environment
+        return _environments[process_and_path]
 
 
 def _make_room(size: int) -> None:
@@ -290,16 +247,13 @@ def _make_room(size: int) -> None:
     """
     found = []
     for path in folder().iterdir():
-        with contextlib.suppress(OSError):  # another run makes room, too
-            files = [file.stat() for file in path.iterdir()]
-            used = max((file.st_mtime for file in files), default=0)
-            found.append((used, sum(file.st_size for file in files), path))
-    total = sum(held for _, held, _ in found)
-    for _, held, path in sorted(found, key=lambda entry: entry[0]):
-        if total + size <= DISK_LIMIT:
-            break
-        if path not in _used:
+        with contextlib.suppress(FileNotFoundError):  # another process makes room, too
+            held = sum(file.stat().st_size for file in path.rglob("*"))
+            found.append((path.stat().st_mtime, held, path))
+    total = size + sum(held for _, held, _ in found)
+    for _, held, path in sorted(found):
+        if total > DISK_LIMIT and (os.getpid(), path) not in _environments:
             shutil.rmtree(path, ignore_errors=True)
             total -= held
-    if total + size > DISK_LIMIT or shutil.disk_usage(folder()).free < size + DISK_RESERVE:
+    if total > DISK_LIMIT or shutil.disk_usage(folder()).free < size + DISK_RESERVE:
         raise OSError(28, "no room left")

@@ -1,4 +1,4 @@
-"""Images in: folders, the one reader, augmentation, batches."""
+"""The threads that decode and warp images."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ AT_ONCE = 4096  # items waited for at a time, so that a million need no million 
 
 
 class _Threads:
-    """What decodes and warps: nearly all their time is spent in C code that releases Python's lock.
+    """A pool of threads: what they run is nearly all C code, which releases Python's lock.
 
     A process that was forked has none of its parent's threads, and makes its own.
     """
