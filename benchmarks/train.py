@@ -194,7 +194,7 @@ def fit(folder: str, source: str) -> dict:
         model.fit(batches, **common)
     else:
         random = np.random.default_rng(0)
-        images = random.integers(0, 256, (batches.n, *batches.image_shape), np.uint8)
+        images = random.integers(0, 256, (batches.n, *model.input_shape[1:]), np.uint8)
         labels = np.eye(batches.num_classes, dtype="float32")[batches.classes]
         model.fit(images, labels, batch_size=options.batch_size, **common)
     return {"images_per_second": batches.n / np.diff(ends).min()}

@@ -65,19 +65,15 @@ def _check(name: str, value: Any, annotation: Any) -> None:
     if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
         choices = ", ".join(typing.get_args(kind))
         raise UserError(f"{option} '{value}' is unknown. Choose from {choices}.")
-    for limits in marks(annotation):
-        if isinstance(limits, Range):
-            for number in value if isinstance(value, tuple) else (value,):
-                if not isinstance(number, int | float):
-                    raise UserError(f"{option} {number!r} is not a number.")
-                if limits.low is not None and not number >= limits.low:
-                    raise UserError(
-                        f"{option} {number} is too small; it must be at least {limits.low}."
-                    )
-                if limits.high is not None and not number <= limits.high:
-                    raise UserError(
-                        f"{option} {number} is too large; it must be at most {limits.high}."
-                    )
+    for limits in (mark for mark in marks(annotation) if isinstance(mark, Range)):
+        low, high = limits.low, limits.high
+        for number in value if isinstance(value, tuple) else (value,):
+            if not isinstance(number, int | float):
+                raise UserError(f"{option} {number!r} is not a number.")
+            if low is not None and not number >= low:
+                raise UserError(f"{option} {number} is too small; it must be at least {low}.")
+            if high is not None and not number <= high:
+                raise UserError(f"{option} {number} is too large; it must be at most {high}.")
 
 
 def converted(owner: type[Options], values: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +103,7 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """How an error on an unknown name ends: with the nearest known one, if there is one."""
+def nearest(name: str, known: Iterable[str], otherwise: str = ". --help lists them.") -> str:
+    """How an error on an unknown name ends: with the nearest known one, or `otherwise`."""
     near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else ". --help lists them."
+    return f"; did you mean '{near[0]}'?" if near else otherwise

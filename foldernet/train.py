@@ -9,6 +9,7 @@ from foldernet import files, rooms, terminal
 from foldernet.option_types import converted
 from foldernet.options import TrainOptions
 from foldernet.training import environment, runs
+from foldernet.training.model_file import save_model
 from foldernet.training.runs import Run
 
 
@@ -67,7 +68,8 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
         log = FigureLog(run.logs)
         task.show_batches(dataset, batches, log)
 
-        metadata = task.metadata(dataset)
+        metadata, patience = task.metadata(dataset), options.early_stopping
+        early_stopping = [keras.callbacks.EarlyStopping(patience=patience)] if patience else []
         best = callbacks.BestModel(run.models / runs.BEST, task.monitors, metadata)
         session.watch(
             batches["training"],
@@ -76,9 +78,11 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
                 *task.callbacks(log),
                 *schedule,
                 best,
-                callbacks.LastModel(run.models / runs.LAST, metadata),
+                keras.callbacks.LambdaCallback(
+                    on_train_end=lambda logs: save_model(network, run.models / runs.LAST, metadata)
+                ),
                 callbacks.Curves(run.logs),
-                *callbacks.early_stopping(options.early_stopping),
+                *early_stopping,
                 callbacks.ProgressLog(best),
             ],
         )

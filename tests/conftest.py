@@ -18,7 +18,7 @@ STRIPES = {"across": (0, 4), "down": (4, 0), "plain": (0, 0)}  # class -> waves 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
-    """A working folder and a cache of its own; warnings are left to pytest by `terminal.door`."""
+    """A working folder and a cache of its own; warnings are left to pytest."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "warnoptions", ["error"])

@@ -140,13 +140,6 @@ class FileIterator(Batches):
             self.samples, self.path, self.target_size, rule, generator.cache
         )
         super().__init__(per_epoch or self.samples, generator, **options)
-        channels = (MODES[color_mode][1],)
-        first = self.data_format == "channels_first"
-        self.image_shape = channels + self.target_size if first else self.target_size + channels
-
-    @property
-    def filepaths(self) -> list[str]:
-        return [self.path(position) for position in range(self.samples)]
 
     def path(self, position: int) -> str:
         """The file at a position of `filenames`."""
@@ -208,7 +201,6 @@ class DirectoryIterator(FileIterator):
 
     def __init__(self, images: ImageList, generator, *, class_mode="categorical", **options):
         self.classes, self.num_classes = images.labels, len(images.classes)
-        self.class_indices = {label: index for index, label in enumerate(images.classes)}
         super().__init__(
             images.directory, list(images.names), generator, class_mode=class_mode, **options
         )

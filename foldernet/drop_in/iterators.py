@@ -9,6 +9,7 @@ import numpy as np
 from foldernet.batches import iterators
 from foldernet.batches.iterators import Batches, FileIterator
 from foldernet.datasets.folders import IMAGE_EXTENSIONS
+from foldernet.images.reader import MODES
 
 CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
 
@@ -71,6 +72,16 @@ class KerasFileIterator(KerasIterator, FileIterator):
     """Files, with the targets of every class mode."""
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        channels = (MODES[self.color_mode][1],)
+        first = self.data_format == "channels_first"
+        return channels + self.target_size if first else self.target_size + channels
+
+    @property
+    def filepaths(self) -> list[str]:
+        return [self.path(position) for position in range(self.samples)]
+
+    @property
     def labels(self):
         return self.classes
 
@@ -102,6 +113,7 @@ class DirectoryIterator(KerasFileIterator, iterators.DirectoryIterator):
     def __init__(self, images, generator, *, class_mode="categorical", **options):
         if class_mode not in CLASS_MODES:
             raise ValueError(f"Invalid class_mode: {class_mode}; expected one of {CLASS_MODES}.")
+        self.class_indices = {label: index for index, label in enumerate(images.classes)}
         super().__init__(images, generator, class_mode=class_mode, **options)
 
 

@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from sklearn.metrics import classification_report, confusion_matrix
+from sklearn.metrics import classification_report
 
 TOP = 5  # with more classes, "among the first five" is worth knowing
 
@@ -41,8 +41,3 @@ def classification_scores(
         found = {name: None if np.isnan(value) else value for name, value in found.items()}
         scores["per_class"][label] = found | {"images": int(report[str(index)]["support"])}
     return scores
-
-
-def confusions(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """How often each true class (row) was called each class (column): (classes, classes) int."""
-    return confusion_matrix(labels, predicted, labels=range(classes))

@@ -5,10 +5,10 @@ import math
 import keras
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix
 
 from foldernet import terminal
 from foldernet.evaluation.figure_log import FigureLog
-from foldernet.evaluation.scores import confusions
 
 LABELLED_CLASSES = 30  # beyond it, names and counts in a confusion matrix can't be read
 WORST_MISTAKES = 24
@@ -66,7 +66,7 @@ def confusion(matrix: np.ndarray, classes: tuple[str, ...], heading: str) -> Fig
     """A confusion matrix: rows are the true classes, shades the share of a row, numbers images.
 
     Args:
-        matrix: (classes, classes) int, as `scores.confusions` counts.
+        matrix: (classes, classes) int, as sklearn's `confusion_matrix` counts.
     """
     side = min(3 + 0.42 * len(classes), 14)
     figure = Figure((side + 0.6, side), layout="constrained")
@@ -126,7 +126,7 @@ def draw_result(
         network: of whatever layers; without a convolution there are no filters to draw.
     """
     labels, predicted = batches.classes, probabilities.argmax(axis=1)
-    matrix = confusions(labels, predicted, len(classes))
+    matrix = confusion_matrix(labels, predicted, labels=range(len(classes)))
     heading = (
         f"Validation: {matrix.trace() / matrix.sum():.1%} of"
         f" {terminal.count(len(labels), 'image')} right"

@@ -6,16 +6,15 @@ named by its path, looks the same.
 """
 
 import ast
-import difflib
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import re
+import runpy
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from foldernet import option_types
 from foldernet.terminal import UserError, listed
 
 if TYPE_CHECKING:  # TensorFlow takes three seconds; an unknown name is answered before that
@@ -35,15 +34,12 @@ def check_name(model: str) -> str:
     path = Path(name)
     if path.suffix == ".py":
         if not path.is_file():
-            raise UserError(
-                f"There is no file '{path}'. --model takes a network's name, or its file."
-            )
+            raise UserError(f"There is no file '{path}'. --model takes a name, or a .py file.")
         return path.stem
     known = [module.name for module in pkgutil.iter_modules(__path__)]
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are {listed(known)}, or a .py file."
-        raise UserError(f"There is no network '{name}'. {hint}")
+        hint = option_types.nearest(name, known, f". There are {listed(known)}, or a .py file.")
+        raise UserError(f"There is no network '{name}'{hint}")
     return name
 
 
@@ -65,8 +61,8 @@ def build(
         UserError: an unknown variant or option, or the network doesn't fit.
     """
     name, variant = _parts(model)
-    module = _module(name)
-    function, variants = getattr(module, check_name(model)), getattr(module, "VARIANTS", {})
+    names = _names_in(name)
+    function, variants = names[check_name(model)], names.get("VARIANTS", {})
     if variant and variant not in variants:
         raise UserError(
             f"'{name}' has no variant '{variant}'. It has {listed(variants) or 'no variants'}."
@@ -93,14 +89,11 @@ def _parts(model: str) -> tuple[str, str]:
     return re.fullmatch(r"(.*?\.py|[^:]*)(?::(.*))?", model).groups("")
 
 
-def _module(name: str) -> ModuleType:
-    if not name.endswith(".py"):
-        return importlib.import_module(f"{__name__}.{name}")
-    path = Path(name)
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def _names_in(name: str) -> dict[str, Any]:
+    """What a module of this folder, or a file, defines."""
+    if name.endswith(".py"):
+        return runpy.run_path(name)
+    return vars(importlib.import_module(f"{__name__}.{name}"))
 
 
 def _option(text: str) -> tuple[str, Any]:

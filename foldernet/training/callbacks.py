@@ -61,8 +61,7 @@ class Pace(keras.callbacks.Callback):
         waited = sum(max(0.0, ready[batch] - since) for batch, since in self.calls.items())
         seconds = ended - self.started
         images = min(batches * self.batches.batch_size, self.batches.n)
-        logs["seconds"] = self.seconds
-        logs["images_per_second"] = images / seconds
+        logs["seconds"], logs["images_per_second"] = self.seconds, images / seconds
         logs["waiting"] = min(1.0, waited * self.model.steps_per_execution / seconds)
 
 
@@ -86,9 +85,7 @@ class ProgressLog(keras.callbacks.Callback):
 
     def __init__(self, checkpoint: "BestModel"):
         super().__init__()
-        self.checkpoint = checkpoint
-        self.bar = None
-        self.advised = False
+        self.checkpoint, self.bar, self.advised = checkpoint, None, False
 
     def on_epoch_begin(self, epoch, logs=None):
         if sys.stderr.isatty():
@@ -164,24 +161,3 @@ class BestModel(keras.callbacks.ModelCheckpoint):
                 f"The best model can't be opened. {error} What the last epoch left is in"
                 f" '{self.path.with_name('last.keras')}'."
             ) from error
-
-
-class LastModel(keras.callbacks.Callback):
-    """Saves the model of the last epoch, whole, at the end of training.
-
-    Args:
-        path: of the .keras file.
-        metadata: as for `model_file.save_model`.
-    """
-
-    def __init__(self, path: Path, metadata: dict):
-        super().__init__()
-        self.path, self.metadata = path, metadata
-
-    def on_train_end(self, logs=None):
-        model_file.save_model(self.model, self.path, self.metadata)
-
-
-def early_stopping(patience: int) -> list[keras.callbacks.Callback]:
-    """EarlyStopping after `patience` epochs without a better validation loss; none with 0."""
-    return [keras.callbacks.EarlyStopping("val_loss", patience=patience)] if patience else []

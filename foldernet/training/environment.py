@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import importlib.util
-import re
 
 from foldernet.terminal import UserError
 
@@ -18,7 +17,7 @@ def check_installation() -> None:
             " 'foldernet[gpu]' on Linux with an NVIDIA GPU."
         )
     version = importlib.metadata.version("keras")
-    if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_KERAS:
+    if tuple(map(int, version.split(".")[:2])) < OLDEST_KERAS:
         needed = ".".join(map(str, OLDEST_KERAS))
         raise UserError(
             f"Keras {version} runs code from model files; {needed} is the oldest that doesn't."

@@ -46,20 +46,16 @@ def read_metadata(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             size = archive.getinfo(METADATA).file_size
-            if size > METADATA_LIMIT:
-                raise UserError(
-                    f"'{path}' is refused: {METADATA} unpacks to {size:,} bytes, where at most"
-                    f" {METADATA_LIMIT:,} are read."
-                )
-            metadata = json.loads(archive.read(METADATA))
-    except UserError:
-        raise
+            metadata = json.loads(archive.read(METADATA)) if size <= METADATA_LIMIT else None
     except FileNotFoundError:
         raise UserError(f"There is no model '{path}'. Train one: python train.py") from None
-    except Exception as error:  # zipfile and json meet damage with nearly every kind of error
+    except Exception:  # zipfile and json meet damage with nearly every kind of error
+        metadata = size = 0
+    if size > METADATA_LIMIT:
         raise UserError(
-            f"'{path}' was not saved by train.py: its class names are missing."
-        ) from error
+            f"'{path}' is refused: {METADATA} unpacks to {size:,} bytes, where at most"
+            f" {METADATA_LIMIT:,} are read."
+        )
     if not isinstance(metadata, dict):
         raise UserError(f"'{path}' was not saved by train.py: its class names are missing.")
     return metadata

@@ -35,12 +35,10 @@ def show_start(
     terminal.status(terminal.table(rows))
     steps = terminal.count(len(batches["training"]), "step")
     parameters = terminal.count(network.count_params(), "parameter")
+    shape = "x".join(map(str, network.input_shape[1:]))
     lines = [
         *facts,
-        (
-            "network",
-            f"{network.name}, {parameters}, on {'x'.join(map(str, network.input_shape[1:]))}",
-        ),
+        ("network", f"{network.name}, {parameters}, on {shape}"),
         ("batches", f"{options.batch_size} images, {steps} an epoch"),
         ("cache", batches["training"].store.in_words()),
         ("run", f"{run.models} and {run.logs}"),
