@@ -181,7 +181,7 @@ def rounds(turns: dict, repeats: int) -> dict:
         turns: anything -> the command that measures it.
 
     Returns:
-        The same keys -> the medians of what `run` returned; a turn that failed is told of, and
+        The same keys -> the medians of what `run` returned; a turn that failed is reported, and
         left out.
     """
     measured = {key: [] for key in turns}

@@ -2,11 +2,13 @@
 
 import csv
 import json
+import shutil
 import struct
 import subprocess
 import sys
 import zlib
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,8 +20,9 @@ import train
 from foldernet.batches.generator import ImageDataGenerator
 from foldernet.checks import quarantine
 from foldernet.checks.duplicates import NEAR_BITS, nearest
-from foldernet.checks.findings import FORMAT_OF
+from foldernet.checks.findings import format_named
 from foldernet.datasets.folders import IMAGE_EXTENSIONS
+from foldernet.images.reader import FORMATS
 
 QUICK = ["--epochs", "1", "--image-size", "16", "--batch-size", "16"]
 
@@ -37,12 +40,19 @@ def bomb() -> bytes:
 
 
 @pytest.fixture
-def spoilt(tmp_path) -> Path:
-    """A small set with one of each finding, one name of which is hostile."""
+def blank(tmp_path) -> Path:
+    """A small set with one finding, that an image is blank."""
     folder = tmp_path / "set"
     stripes(folder / "train", dict.fromkeys(STRIPES, 12), seed=0)
     stripes(folder / "val", dict.fromkeys(STRIPES, 4), seed=1)
-    down, plain = folder / "train/down", folder / "train/plain"
+    Image.new("RGB", (30, 30), "red").save(folder / "train/plain/red.png")
+    return folder
+
+
+@pytest.fixture
+def spoilt(blank) -> Path:
+    """A small set with one of each finding, one name of which is hostile."""
+    folder, down, plain = blank, blank / "train/down", blank / "train/plain"
     whole = (down / "000.png").read_bytes()
     (down / "=cmd\n.png").write_text("not an image")
     (down / "cut.png").write_bytes(whole[: len(whole) // 2])
@@ -52,7 +62,6 @@ def spoilt(tmp_path) -> Path:
     (plain / "other.png").write_bytes((folder / "train/across/003.png").read_bytes())
     near = Image.open(folder / "val/down/001.png")
     near.save(down / "near.jpg", quality=95)
-    Image.new("RGB", (30, 30), "red").save(plain / "red.png")
     near.resize((5, 5)).save(plain / "tiny.png")
     Image.effect_noise((300, 20), 80).save(plain / "strip.png")
     return folder
@@ -61,6 +70,15 @@ def spoilt(tmp_path) -> Path:
 def rows_of(folder: Path) -> list[dict]:
     with open(folder / "quarantine.csv", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def edit(folder: Path, change) -> None:
+    """Write quarantine.csv with the rows that `change` makes of each of its rows."""
+    rows = [new for row in rows_of(folder) for new in change(row)]
+    with open(folder / "quarantine.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0] if rows else quarantine.COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def test_every_finding_is_reported_and_nothing_is_touched(spoilt, capsys):
@@ -82,9 +100,8 @@ def test_every_finding_is_reported_and_nothing_is_touched(spoilt, capsys):
         ("train/plain/red.png", "blank"): "no",
         ("train/plain/strip.png", "odd proportions"): "no",
     }
-    for path, kind in found:
-        assert f"{kind}: " in told
-        assert path in told
+    for name in {name for key in found for name in key}:
+        assert f"{name}: " in told
     assert "\n.png" not in told
     assert "4 images left out" in told
 
@@ -101,18 +118,15 @@ def test_a_clean_set_exits_with_0_and_a_second_run_decodes_nothing(tmp_path, mon
 
 def test_what_the_user_wrote_or_deleted_stays_so_and_what_matches_nothing_is_named(spoilt, capsys):
     check.main([str(spoilt)])
-    rows = rows_of(spoilt)
-    for row in rows:
-        row["note"] = "mine" if row["finding"] == "tiny" else ""
-        row["leave_out"] = {"duplicate of a validation image": "no", "blank": "YES"}.get(
-            row["finding"], row["leave_out"]
-        )
-    rows = [row for row in rows if row["finding"] != "odd proportions"]
+    answers = {"duplicate of a validation image": "no", "blank": "YES"}
     own = {"path": "train/plain/000.png", "finding": "ugly", "detail": "", "leave_out": "yes"}
-    with open(spoilt / "quarantine.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows([*rows, own | {"note": ""}])
+
+    def change(row):
+        kind = row["finding"]
+        row |= {"leave_out": answers.get(kind, row["leave_out"]), "note": "mine"}
+        return {"odd proportions": [], "tiny": [row, own]}.get(kind, [row])
+
+    edit(spoilt, change)
     (spoilt / "train/down/cut.png").unlink()
     Image.new("RGB", (30, 30), "blue").save(spoilt / "train/plain/blue.png")
     check.main([str(spoilt)])
@@ -125,8 +139,73 @@ def test_what_the_user_wrote_or_deleted_stays_so_and_what_matches_nothing_is_nam
     assert "odd proportions" not in {finding for _, finding in kept}, "it was deleted"
     capsys.readouterr()
     assert train.main([str(spoilt), *QUICK]) == 0
-    told = capsys.readouterr().err
-    assert "names images that aren't there: train/down/cut.png" in told
+    assert "names images that aren't there: train/down/cut.png" in capsys.readouterr().err
+
+
+def test_new_images_get_rows_however_old_their_files_are(blank, tmp_path):
+    (tmp_path / "more").mkdir()
+    shutil.copy(blank / "val/down/000.png", tmp_path / "more/moved.png")
+    check.main([str(blank)])
+    (tmp_path / "more").rename(blank / "train/down/more")
+    shutil.copy(blank / "val/down/001.png", blank / "train/down/added.png")
+    edit(blank, lambda row: [row])
+    assert check.main([str(blank)]) == 1
+    found = {row["path"]: row["leave_out"] for row in rows_of(blank)}
+    added = dict.fromkeys(["train/down/added.png", "train/down/more/moved.png"], "yes")
+    assert found == {"train/plain/red.png": "no"} | added
+
+
+def test_a_deleted_row_counts_as_no_even_in_a_copy_until_the_file_is_deleted(blank, capsys):
+    shutil.copy(blank / "val/down/000.png", blank / "train/down/same.png")
+    assert check.main([str(blank)]) == 1
+    edit(blank, lambda row: [])
+    copy = shutil.copytree(blank, blank.with_name("copied"))
+    assert check.main([str(copy), "--strict"]) == 0
+    assert rows_of(copy) == []
+    capsys.readouterr()
+    assert train.main([str(copy), *QUICK, "--strict"]) == 0
+    assert "duplicate" not in capsys.readouterr().err
+    (copy / "quarantine.csv").unlink()
+    assert check.main([str(copy)]) == 1
+    assert len(rows_of(copy)) == 2
+
+
+def test_a_file_of_an_earlier_version_is_obeyed(spoilt, capsys):
+    check.main([str(spoilt)])
+    (spoilt / ".quarantine-rows").unlink()
+    text = (spoilt / "quarantine.csv").read_text()
+    text = text.replace("duplicate", "copy").replace("wrong extension", "wrong ending")
+    text = text.replace("val/down/000.png,yes", "val/down/000.png,no")
+    text = text.replace("a PNG file by its content,no", "a PNG file by its content,yes")
+    (spoilt / "quarantine.csv").write_text(text)
+    capsys.readouterr()
+    assert check.main([str(spoilt)]) == 1
+    assert "4 images left out" in capsys.readouterr().out
+    assert (spoilt / "quarantine.csv").read_text() == text
+    edit(spoilt, lambda row: [row] if "copy" not in row["finding"] else [])
+    check.main([str(spoilt)])
+    assert not [row for row in rows_of(spoilt) if "duplicate" in row["finding"]]
+    assert train.main([str(spoilt), *QUICK, "--strict"]) == 1
+    assert "error: 4 images would be left out" in capsys.readouterr().err
+
+
+def test_what_is_repaired_is_named_and_its_row_is_the_users_to_delete(spoilt, capsys):
+    check.main([str(spoilt)])
+    shutil.copy(spoilt / "train/down/002.png", spoilt / "train/down/cut.png")
+    capsys.readouterr()
+    check.main([str(spoilt)])
+    told = "leaves out images for what is no longer found: train/down/cut.png. Delete"
+    assert told in capsys.readouterr().err
+    edit(spoilt, lambda row: [row] if row["finding"] != "truncated" else [])
+    check.main([str(spoilt)])
+    assert "no longer found" not in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(blank, monkeypatch, capsys):
+    error = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(quarantine, "write_whole", Mock(side_effect=error))
+    assert check.main([str(blank)]) == 1
+    assert "quarantine.csv' can't be written (Permission denied)" in capsys.readouterr().err
 
 
 def test_hostile_names_start_no_formula_and_are_found_again(tmp_path):
@@ -146,8 +225,8 @@ def test_hostile_names_start_no_formula_and_are_found_again(tmp_path):
 def test_a_file_that_cannot_be_understood_is_an_error_and_stays(spoilt, capsys):
     for text, told in (("a,b\n1,2\n", "has no column path"), ("\xff", "has no column")):
         (spoilt / "quarantine.csv").write_text(text)
-        for door in (check, train):
-            assert door.main([str(spoilt)]) == 1
+        for entry_point in (check, train):
+            assert entry_point.main([str(spoilt)]) == 1
             assert told in capsys.readouterr().err
         assert (spoilt / "quarantine.csv").read_text() == text
     (spoilt / "quarantine.csv").write_text("path,finding,detail,leave_out\na,b,c,perhaps\n")
@@ -174,21 +253,33 @@ def test_train_names_duplicates_and_obeys_the_file(spoilt, capsys):
 
 
 def test_strict_makes_it_an_error(spoilt, capsys):
-    assert train.main([str(spoilt), *QUICK, "--strict"]) == 1
-    assert "error: 4 images can't be used" in capsys.readouterr().err
-    assert check.main([str(spoilt), "--strict"]) == 1
-    assert "error: 4 images can't be used" in capsys.readouterr().err
+    for entry_point in (train, check):
+        assert entry_point.main([str(spoilt), "--strict"]) == 1
+        assert "error: 4 images can't be used" in capsys.readouterr().err
     assert train.main([str(spoilt), *QUICK, "--strict"]) == 1
     assert "error: 4 images would be left out" in capsys.readouterr().err
+    edit(spoilt, lambda row: [row | {"leave_out": "no"}])  # which makes no file readable
+    for entry_point in (check, train):
+        assert entry_point.main([str(spoilt), "--strict"]) == 1
+        assert "error: 3 images can't be used" in capsys.readouterr().err
     assert not Path("models").exists()
+
+
+def test_imbalanced_classes_are_reported_from_10_to_1(tmp_path, capsys):
+    folder = stripes(tmp_path / "set/train", {"across": 20, "down": 2}).parent
+    stripes(folder / "val", {"across": 2, "down": 2}, seed=1)
+    assert check.main([str(folder)]) == 0
+    told = "imbalanced classes: 20 training images of across, 2 of down"
+    assert told in capsys.readouterr().out
+    (folder / "train/across/000.png").unlink()
+    check.main([str(folder)])
+    assert "imbalanced" not in capsys.readouterr().out
 
 
 def test_photographs_are_checked_without_classes(tmp_path, capsys):
     (tmp_path / "photos").mkdir()
-    random = np.random.default_rng(0)
     for index in range(6):
-        pixels = random.integers(0, 255, (40, 40, 3), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"photos/{index}.png")
+        Image.effect_noise((40, 40), 80).save(tmp_path / f"photos/{index}.png")
     assert check.main([str(tmp_path / "photos"), "--mode", "blur"]) == 0
     assert "nothing wrong" in capsys.readouterr().out
 
@@ -244,7 +335,7 @@ def test_near_duplicates_are_those_of_comparing_all():
 
 
 def test_every_extension_has_its_format():
-    assert set(FORMAT_OF) == set(IMAGE_EXTENSIONS)
+    assert {format_named(f"a{extension}") for extension in IMAGE_EXTENSIONS} == set(FORMATS)
 
 
 def test_checking_needs_no_tensorflow(tmp_path):

@@ -1,19 +1,13 @@
 """The checks that train.py makes before the first epoch."""
 
-import os
-import shlex
-from collections import Counter
 from typing import Any
 
-from foldernet import terminal
-from foldernet.checks import quarantine
+from foldernet.checks import quarantine, report
 from foldernet.checks.options import StrictOptions
 from foldernet.checks.quarantine import FINDINGS
 from foldernet.datasets.image_list import Dataset
-from foldernet.terminal import UserError
 
 Options = StrictOptions
-NAMED_FILES = 10
 
 
 def exclude(options: StrictOptions, dataset: Dataset) -> Dataset:
@@ -43,58 +37,18 @@ def examine(
 
     stores = {split: iterator.store for split, iterator in batches.items()}
     examined = examine_images(dataset, stores, options.cache)
-    _name_unreadable(list(examined.errors.values()))
+    report.name_unreadable(list(examined.errors.values()))
     for index, iterator in enumerate(batches.values()):
         unreadable = np.flatnonzero(~examined.readable[examined.split == index])
         if len(unreadable):
             iterator.leave_out(unreadable)
+    found = findings(dataset, examined, options.cache)
     decided = quarantine.decisions(dataset.root)
-    found = [
-        finding
-        for finding in findings(dataset, examined, options.cache)
-        if not (FINDINGS[finding.kind] and decided.get(finding.key) is False)  # the user keeps it
-    ]
-    _count_duplicates(options, found)
+    kept = {key for key, leave_out in decided.items() if not leave_out and FINDINGS.get(key[1])}
+    report.count_duplicates(options, [finding for finding in found if finding.key not in kept])
     if options.strict:
-        refuse(sum(FINDINGS[finding.kind] for finding in found))
+        report.refuse(quarantine.leaving_out(found, decided))
     unreadable = {error.path for error in examined.errors.values()}
     why = "can be read, as said above. Replace or remove them."
     dataset = dataset.without(unreadable, why) if unreadable else dataset
     return dataset, [("images", examined.sizes)]
-
-
-def refuse(count: int) -> None:
-    """What --strict does about `count` images that would be left out: raises UserError."""
-    if count:
-        raise UserError(
-            f"{terminal.count(count, 'image')} can't be used, as said above, and --strict allows"
-            " none. Repair or remove them."
-        )
-
-
-def _name_unreadable(errors: list) -> None:
-    if errors:
-        count = terminal.count(len(errors), "file")
-        terminal.warn(f"{count} can't be read and {'is' if len(errors) == 1 else 'are'} left out:")
-        for error in errors[:NAMED_FILES]:
-            terminal.status(f"  {error}")
-        if len(errors) > NAMED_FILES:
-            terminal.status(f"  and {len(errors) - NAMED_FILES:,} more")
-
-
-def _count_duplicates(options: StrictOptions, found: list) -> None:
-    """In one line: what makes validation better than it is, or the labels contradict themselves."""
-    counts = Counter(finding.kind for finding in found if "duplicate" in finding.kind)
-    if counts:
-        kinds = ", ".join(f"{kind}: {terminal.count(counts[kind], 'image')}" for kind in counts)
-        terminal.warn(f"{kinds}. `{_check_command(options)}` names them.")
-
-
-def _check_command(options: StrictOptions) -> str:
-    """How check.py is called for the same images."""
-    words = ["python", "check.py", *([os.fspath(options.data)] if options.data else [])]
-    for name in ("mode", "validation_split"):
-        value = getattr(options, name)
-        if value != type(options).__dataclass_fields__[name].default:
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    return terminal.printable(shlex.join(words))

@@ -62,9 +62,9 @@ class Examined:
         if not sizes:
             return "none that can be read"
         by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
-        (often, _), *_ = sizes.most_common(1)
+        often = sizes.most_common(1)[0][0]
         smallest, largest, often = (
-            f"{width}x{height}" for width, height in (by_area[0], by_area[-1], often)
+            "{}x{}".format(*size) for size in (by_area[0], by_area[-1], often)
         )
         return often if len(sizes) == 1 else f"{smallest} to {largest}, most often {often}"
 
@@ -120,11 +120,7 @@ def _records(store, mode: str, doing: str) -> tuple[np.ndarray, dict[int, ImageE
         return (records if position in unknown else store).row(position)
 
     rows = terminal.progress(threads.stream(look, wanted), doing, len(wanted))
-    errors = {
-        position: row
-        for position, row in zip(wanted, rows, strict=True)
-        if isinstance(row, ImageError)
-    }
+    errors = {at: row for at, row in zip(wanted, rows, strict=True) if isinstance(row, ImageError)}
     records.flush()
     store.flush()
     found = np.zeros(len(store), RECORD)
@@ -141,9 +137,7 @@ def _record(pixels: np.ndarray, header: Header) -> np.ndarray:
     # Of a pair of photographs, and of one that is gray, the first channel stands for the image.
     seen = pixels if pixels.shape[2] == 3 else pixels[..., 0]
     bits = imagehash.phash(Image.fromarray(seen), HASH_SIDE, HASH_FACTOR).hash
-    record = np.zeros((), RECORD)
-    record["hash"] = np.packbits(bits).view(np.uint64)
-    record["height"], record["width"] = header.height, header.width
-    record["format"] = FORMATS.index(header.format)
-    record["blank"] = (pixels == pixels[:1, :1]).all()
-    return record
+    words = np.packbits(bits).view(np.uint64)
+    blank = (pixels == pixels[:1, :1]).all()
+    form = FORMATS.index(header.format)
+    return np.array((words, header.height, header.width, form, blank), RECORD)

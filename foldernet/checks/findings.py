@@ -16,18 +16,7 @@ from foldernet.images.reader import FORMATS
 TINY_SIDE = 8  # pixels; a shorter side holds next to nothing
 ODD_PROPORTIONS = 4.0  # times the usual; a phone's photographs upright and lying differ 3.2 times
 IMBALANCE = 10.0  # largest class over smallest
-FORMAT_OF = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".mpo": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".ppm": "PPM",
-}  # file extension -> format
+ALSO_NAMED = {"jpg": "JPEG", "mpo": "JPEG", "tif": "TIFF"}  # file extension -> format
 
 
 def findings(dataset: Dataset, examined: Examined, cache: str) -> list[Finding]:
@@ -55,28 +44,30 @@ def findings(dataset: Dataset, examined: Examined, cache: str) -> list[Finding]:
     ]
 
 
+def format_named(path: str) -> str:
+    """The format that a file's extension stands for, one of `FORMATS`."""
+    extension = os.path.splitext(path)[1][1:].lower()
+    return ALSO_NAMED.get(extension, extension.upper())
+
+
 def _oddities(examined: Examined) -> Iterator[tuple[int, str, str]]:
     """What an image shows by itself or beside the usual one: (position, finding, detail)."""
     known = np.flatnonzero(examined.readable)
     seen = examined.records[known]
-    extensions = [os.path.splitext(examined.paths[position])[1].lower() for position in known]
-    expected = [FORMATS.index(FORMAT_OF[extension]) for extension in extensions]
+    named = [FORMATS.index(format_named(examined.paths[position])) for position in known]
     proportions = np.log(seen["width"] / np.maximum(seen["height"], 1))
     usual = np.median(proportions) if len(known) else 0
+    size = "{width}x{height} pixels"
     flags = {
-        "wrong extension": seen["format"] != expected,
-        "tiny": np.minimum(seen["width"], seen["height"]) < TINY_SIDE,
-        "blank": seen["blank"],
-        "odd proportions": np.abs(proportions - usual) > math.log(ODD_PROPORTIONS),
+        "wrong extension": (seen["format"] != named, "a {format} file by its content"),
+        "tiny": (np.minimum(seen["width"], seen["height"]) < TINY_SIDE, size),
+        "blank": (seen["blank"], "all pixels are alike"),
+        "odd proportions": (np.abs(proportions - usual) > math.log(ODD_PROPORTIONS), size),
     }
-    for kind, flagged in flags.items():
+    for kind, (flagged, detail) in flags.items():
         for position, record in zip(known[flagged].tolist(), seen[flagged], strict=True):
-            details = {
-                "wrong extension": f"a {FORMATS[record['format']]} file by its content",
-                "blank": "all pixels are alike",
-            }
-            size = f"{record['width']}x{record['height']} pixels"
-            yield position, kind, details.get(kind, size)
+            width, height, form = record["width"], record["height"], FORMATS[record["format"]]
+            yield position, kind, detail.format(width=width, height=height, format=form)
 
 
 def imbalance(dataset: Dataset) -> str | None:

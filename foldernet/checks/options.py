@@ -21,14 +21,15 @@ class StrictOptions(Options):
 @dataclasses.dataclass(frozen=True)
 class CheckOptions(Options):
     """Read every image of a folder as train.py does, and report what is wrong with them. Findings
-    go to quarantine.csv in that folder, which train.py obeys; no image is touched. The exit status
-    is 1 if any image would be left out."""
+    go to quarantine.csv in that folder, which train.py obeys; no image is touched. A class
+    imbalance of 10:1 or more is also reported. The exit status is 1 if any image would be left
+    out."""
 
     data: Annotated[Positional[Path | None], shown_as("DATA")] = None
     """Folder of images, as for train.py."""
 
     mode: str = "classify"
-    """What will be learned, as for train.py."""
+    """What is learned, as for train.py."""
 
     validation_split: Annotated[float, Range(0.01, 0.9)] = 0.2
     """Share of every class for validation where there is no val/, as for train.py."""

@@ -1,5 +1,9 @@
-"""quarantine.csv, beside the classes: what was found of a dataset's images, and which of them
-train.py leaves out. check.py writes it, the user has the last word, and no image is ever touched.
+"""quarantine.csv, beside the classes: which images train.py leaves out, and why.
+
+check.py adds a row for each new finding, and leaves the rows that are there alone: they are the
+user's to change, add or delete. A row that was deleted is not written again, and counts as "no"; a
+hidden file lists all that were written. Without quarantine.csv, check.py starts over. Rows that
+match no image, or leave one out for what is no longer found, are named. No image is ever touched.
 
 Imports neither OpenCV nor Pillow: it is read while a wrong folder could still be answered at once.
 """
@@ -16,10 +20,10 @@ from foldernet.files import write_whole
 from foldernet.terminal import UserError
 
 FILE = "quarantine.csv"
+WRITTEN = ".quarantine-rows"  # path and finding of every row that check.py wrote
 COLUMNS = ("path", "finding", "detail", "leave_out")
-ANSWERS = dict.fromkeys(("yes", "y", "true", "1"), True) | dict.fromkeys(
-    ("no", "n", "false", "0", ""), False
-)
+ANSWERS = dict.fromkeys(("yes", "y", "true", "1"), True)
+ANSWERS |= dict.fromkeys(("no", "n", "false", "0", ""), False)
 UNREAD = ("unreadable", "truncated", "too large")
 # What can be found of an image -> whether it is left out unless the user decides otherwise.
 # Duplicates of what a model is judged by would flatter it; of two labels, nobody here knows the
@@ -37,6 +41,7 @@ FINDINGS = {
     "blank": False,
     "odd proportions": False,
 }
+Key = tuple[str, str]  # what a row is known by: path and finding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +59,7 @@ class Finding:
     detail: str
 
     @property
-    def key(self) -> tuple[str, str]:
-        """What its row is known by."""
+    def key(self) -> Key:
         return terminal.cell(self.path), self.kind
 
 
@@ -64,13 +68,23 @@ def relative(path: str, root: Path) -> str:
     return os.path.relpath(path, root).replace(os.sep, "/")
 
 
-def decisions(root: Path) -> dict[tuple[str, str], bool]:
-    """(path as in the file, finding) -> whether to leave the image out.
+def decisions(root: Path) -> dict[Key, bool]:
+    """Whether to leave an image out, by its row; False where the row was deleted.
 
     Raises:
         UserError: the file can't be understood.
     """
-    return {_key(row): ANSWERS[_answer(row)] for row in _read(root / FILE)[1]}
+    return _read(root)[2]
+
+
+def leaving_out(findings: list[Finding], decided: dict[Key, bool]) -> list[Finding]:
+    """Those of `findings` that leave an image out, as decided or else by default. What can't be
+    read is left out whatever was decided."""
+    return [
+        finding
+        for finding in findings
+        if finding.kind in UNREAD or decided.get(finding.key, FINDINGS[finding.kind])
+    ]
 
 
 def obeyed(dataset: Dataset, strict: bool) -> Dataset:
@@ -84,38 +98,36 @@ def obeyed(dataset: Dataset, strict: bool) -> Dataset:
     Raises:
         UserError: the file can't be understood, or leaves too little, or `strict`.
     """
-    decided = decisions(dataset.root)
-    if not decided:
+    _, rows, decided = _read(dataset.root)
+    if not rows:
         return dataset
     paths = {}  # as in the file -> of the image
     for images in dataset.splits.values():
         folder = relative(images.directory, dataset.root)
         for name in images.names:
-            name_here = name.replace(os.sep, "/")
-            here = terminal.cell(name_here if folder == "." else f"{folder}/{name_here}")
-            paths[here] = os.path.join(images.directory, name)
+            here = f"{folder}/{name}".replace(os.sep, "/").removeprefix("./")
+            paths[terminal.cell(here)] = os.path.join(images.directory, name)
     where = f"'{dataset.root / FILE}'"
-    if unmatched := sorted({path for path, _ in decided} - paths.keys()):
+    if unmatched := sorted({_key(row)[0] for row in rows} - paths.keys()):
         terminal.warn(f"{where} names images that aren't there: {terminal.listed(unmatched, 3)}")
-    left_out = {path for (path, _), leave_out in decided.items() if leave_out} & paths.keys()
-    found = {path for path, kind in decided if decided[path, kind] and kind in FINDINGS} & left_out
+    chosen = [key for key, leave_out in decided.items() if leave_out and key[0] in paths]
+    found = {path for path, kind in chosen if kind in FINDINGS}
     if strict and found:
         raise UserError(
             f"{terminal.count(len(found), 'image')} would be left out, as {where} says, and"
-            " --strict allows none. Repair or remove them, and run check.py again."
+            " --strict allows none. Repair or remove them, and delete their rows."
         )
+    left_out = {paths[path] for path, _ in chosen}
     if not left_out:
         return dataset
     terminal.status(f"{terminal.count(len(left_out), 'image')} left out, as {where} says")
     why = f"is left by {where}. Change its column leave_out, or add images."
-    return dataset.without({paths[path] for path in left_out}, why)
+    return dataset.without(left_out, why)
 
 
 def update(root: Path, findings: list[Finding]) -> list[Finding]:
-    """Add what was found to the file.
-
-    Its rows stay as they are; they are the user's to change or delete. A row that the user deleted
-    isn't written again: nothing is added of images that haven't changed since the file was written.
+    """Add rows for new findings to the file, and name its rows that leave an image out for what is
+    no longer found.
 
     Returns:
         Those of `findings` that leave an image out.
@@ -123,94 +135,74 @@ def update(root: Path, findings: list[Finding]) -> list[Finding]:
     Raises:
         UserError: the file can't be understood, or can't be written.
     """
-    path = root / FILE
-    fields, rows = _read(path)
-    known = {_key(row) for row in rows}
-    written = path.stat().st_mtime_ns if path.exists() else 0
-    new = [
-        dict(
-            zip(
-                COLUMNS,
-                (*finding.key, terminal.cell(finding.detail), _default(finding)),
-                strict=True,
-            )
+    fields, rows, decided = _read(root)
+    path, record = root / FILE, root / WRITTEN
+    found = {finding.key for finding in findings}
+    yes = {key for key, leave_out in decided.items() if leave_out and key[1] in FINDINGS}
+    if gone := sorted({image for image, _ in yes - found}):
+        terminal.warn(
+            f"'{path}' leaves out images for what is no longer found: {terminal.listed(gone, 3)}."
+            " Delete those rows to use them again."
         )
-        for finding in findings
-        if finding.key not in known and _changed_since(written, root, finding)
-    ]
-    rows += new
-    if new:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fields, restval="")
+    new = [finding for finding in findings if finding.key not in decided]
+    for finding in new:
+        answer = "yes" if FINDINGS[finding.kind] else "no"
+        cells = (*finding.key, terminal.cell(finding.detail), answer)
+        rows.append(dict(zip(COLUMNS, cells, strict=True)))
+    if new or (rows and not record.exists()):
+        table = io.StringIO()
+        writer = csv.DictWriter(table, fields, restval="")
         writer.writeheader()
         writer.writerows(rows)
+        keys = io.StringIO()
+        csv.writer(keys).writerows(sorted(found | decided.keys()))
         try:
-            write_whole(
-                path,
-                lambda temporary: temporary.write_text(
-                    text.getvalue(), encoding="utf-8", newline=""
-                ),
-            )
+            for file, text in ((path, table.getvalue()), (record, keys.getvalue())):
+                write_whole(
+                    file,
+                    lambda at, text=text: at.write_text(text, encoding="utf-8", newline=""),
+                )
         except OSError as error:
             raise UserError(
                 f"'{path}' can't be written ({error.strerror}), so that train.py won't know what to"
                 " leave out. Make the folder writable."
             ) from error
-    decided = {_key(row): ANSWERS[_answer(row)] for row in rows}
-    return [
-        finding for finding in findings if decided.get(finding.key, False) or finding.kind in UNREAD
-    ]
+    return leaving_out(findings, decided)
 
 
-def _changed_since(written: int, root: Path, finding: Finding) -> bool:
-    """Whether an image, or the one that it is a duplicate of, was changed or put there since."""
-    for name in (finding.path, finding.detail):
-        try:
-            status = os.stat(root / name)
-        except (OSError, ValueError):  # what can't be read is no reason to keep silent
-            if name == finding.path:
-                return True
-            continue
-        if max(status.st_mtime_ns, status.st_ctime_ns) > written:
-            return True
-    return False
-
-
-def _default(finding: Finding) -> str:
-    return "yes" if FINDINGS[finding.kind] else "no"
-
-
-def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """The file's columns, ours and perhaps others of the user's, and its rows."""
+def _read(root: Path) -> tuple[list[str], list[dict[str, str]], dict[Key, bool]]:
+    """The file's columns, ours and perhaps others of the user's; its rows; and `decisions`."""
+    path, record = root / FILE, root / WRITTEN
+    if not path.exists():
+        return list(COLUMNS), [], {}
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="", strict=True)
             fields, rows = list(reader.fieldnames or COLUMNS), list(reader)
-    except FileNotFoundError:
-        return list(COLUMNS), []
+        keys = record.read_text(encoding="utf-8") if record.exists() else ""
+        decided = dict.fromkeys(map(tuple, csv.reader(keys.splitlines())), False)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(
             f"'{path}' can't be read as CSV in UTF-8 ({error}). Correct it, or move it away."
         ) from error
-    missing = [name for name in COLUMNS if name not in fields]
-    if missing:
+    if missing := [name for name in COLUMNS if name not in fields]:
         raise UserError(
             f"'{path}' has no column {terminal.listed(missing)}; expected {','.join(COLUMNS)} in"
             " its first line. Correct it, or move it away."
         )
     for row in rows:
-        if any(row.pop(None, ())) or _answer(row) not in ANSWERS:
+        answer = ANSWERS.get(row["leave_out"].strip().lower())
+        if answer is None or any(row.pop(None, ())):
             raise UserError(
                 f"'{path}' doesn't say yes or no in the column leave_out of"
                 f" '{terminal.printable(row['path'])}', or has more cells there than columns."
             )
-    return fields, rows
+        decided[_key(row)] = answer
+    return fields, rows, decided
 
 
-def _key(row: dict[str, str]) -> tuple[str, str]:
-    # As written, whether or not a spreadsheet program took the apostrophe or the user left it out.
-    return terminal.cell(row["path"]), row["finding"]
-
-
-def _answer(row: dict[str, str]) -> str:
-    return row["leave_out"].strip().lower()
+def _key(row: dict[str, str]) -> Key:
+    """The path as check.py wrote it, whether or not a spreadsheet program took its apostrophe or
+    the user left it out; and the finding by its name of today."""
+    kind = row["finding"].replace("copy", "duplicate").replace("wrong ending", "wrong extension")
+    return terminal.cell(row["path"]), kind

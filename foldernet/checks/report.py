@@ -1,0 +1,78 @@
+"""What a person reads of the findings."""
+
+import os
+import shlex
+from collections import Counter, defaultdict
+
+from foldernet import terminal
+from foldernet.checks.options import StrictOptions
+from foldernet.checks.quarantine import Finding
+from foldernet.datasets.image_list import Dataset
+from foldernet.terminal import UserError
+
+NAMED = 10  # of each finding
+
+
+def show(dataset: Dataset, sizes: str, found: list[Finding], imbalance: str | None) -> None:
+    """All that was found, on standard output.
+
+    Args:
+        sizes: of the images, in words.
+        imbalance: of the classes, in words, if there is one.
+    """
+    parts = ", ".join(f"{len(images):,} {split}" for split, images in dataset.splits.items())
+    count = terminal.count(sum(map(len, dataset.splits.values())), "image")
+    terminal.result(f"{count}: {parts}; {sizes} pixels")
+    by_kind = defaultdict(list)
+    for finding in found:
+        by_kind[finding.kind].append(f"{finding.path}: {finding.detail}")
+    for kind, texts in by_kind.items():
+        terminal.result(f"{kind}: {terminal.count(len(texts), 'image')}\n{_first(texts)}")
+    if imbalance:
+        terminal.result(imbalance)
+    if not found:
+        terminal.result("nothing wrong with any image")
+
+
+def name_unreadable(errors: list[Exception]) -> None:
+    """Warn of files that can't be read."""
+    if errors:
+        count = terminal.count(len(errors), "file")
+        are = "is" if len(errors) == 1 else "are"
+        terminal.warn(f"{count} can't be read and {are} left out:\n{_first(map(str, errors))}")
+
+
+def count_duplicates(options: StrictOptions, found: list[Finding]) -> None:
+    """Warn in one line of what makes validation better than it is, or the labels contradict
+    themselves."""
+    counts = Counter(finding.kind for finding in found if "duplicate" in finding.kind)
+    if counts:
+        kinds = ", ".join(f"{kind}: {terminal.count(counts[kind], 'image')}" for kind in counts)
+        terminal.warn(f"{kinds}. `{_check_command(options)}` names them.")
+
+
+def refuse(left_out: list[Finding]) -> None:
+    """What --strict does about findings that leave images out: raises UserError."""
+    if left_out:
+        count = terminal.count(len({finding.path for finding in left_out}), "image")
+        raise UserError(
+            f"{count} can't be used, as said above, and --strict allows none. Repair or remove"
+            " them."
+        )
+
+
+def _first(texts) -> str:
+    """The first few of many texts, a line each."""
+    texts = list(map(terminal.printable, texts))
+    more = [f"and {len(texts) - NAMED:,} more"] if len(texts) > NAMED else []
+    return "\n".join(f"  {text}" for text in texts[:NAMED] + more)
+
+
+def _check_command(options: StrictOptions) -> str:
+    """How check.py is called for the same images."""
+    words = ["python", "check.py", *([os.fspath(options.data)] if options.data else [])]
+    for name in ("mode", "validation_split"):
+        value = getattr(options, name)
+        if value != type(options).__dataclass_fields__[name].default:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return terminal.printable(shlex.join(words))
