@@ -130,7 +130,7 @@ def options_of(rows: tuple[Row, ...]) -> type[Options]:
     """A dataclass with an option for each row."""
     fields = []
     for row in rows:
-        about = tyro.conf.arg(help=row.help, metavar="LOW HIGH" if row.default is None else None)
+        about = tyro.conf.arg(help=row.help, help_behavior_hint="" if row.default is None else None)
         default = dataclasses.field(default=row.default)
         fields.append((row.name, Annotated[row.type, row.range, about], default))
     return dataclasses.make_dataclass("Rows", fields, bases=(Options,), frozen=True)

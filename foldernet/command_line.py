@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import io
+import itertools
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,10 @@ import tyro
 from foldernet import option_types
 from foldernet.option_types import Options
 from foldernet.terminal import UserError
+
+# tyro keeps the line breaks of indented docstrings: in `get_field_docstring` it joins lines before
+# it dedents them.
+tyro._strings.remove_single_line_breaks = lambda text: " ".join(text.split())
 
 
 def peek(arguments: list[str] | None) -> dict[str, Any]:
@@ -52,9 +58,7 @@ def parse(
     if "--version" in arguments:
         print(f"foldernet {__version__}")
         raise SystemExit
-    for argument in arguments:
-        if argument.startswith("--") and argument.partition("=")[0] not in _flags(owner):
-            raise UserError(_why_unknown(argument, owner, modes_with))
+    _check_names(owner, arguments, modes_with)
     installed = Path(sys.argv[0]).stem in ("foldernet", "__main__")
     box = io.StringIO()
     try:
@@ -65,39 +69,41 @@ def parse(
                 args=arguments,
                 default=owner(**earlier) if earlier else None,
                 return_unknown_args=True,
-                config=(tyro.conf.HelptextFromCommentsOff,),
+                config=(tyro.conf.HelptextFromCommentsOff, tyro.conf.DisallowNone),
             )
     except SystemExit as error:
         if error.code:
-            raise UserError(f"{_sentence(box.getvalue())} --help lists every option.") from None
+            raise UserError(f"{_sentence(box.getvalue())} --help says what it takes.") from None
         raise
     if unknown:
         raise UserError(f"'{unknown[0]}' is one argument too many; quote a name that has spaces.")
     return options
 
 
-def _flags(owner: type[Options]) -> set[str]:
-    """Everything that may be typed as an option."""
-    flags = {"--help", "--"}
+def _check_names(owner: type[Options], arguments: list[str], modes_with: Callable) -> None:
+    """Raise UserError if there is no option of a name that was typed."""
+    known = ["--help", "-h"]
     for name, annotation in option_types.annotations(owner).items():
-        flags |= {option_types.flag(name), option_types.flag(f"no_{name}")}
-        for mark in option_types.marks(annotation):
-            flags |= set(getattr(mark, "aliases", None) or ())
-    return flags
+        marks = option_types.marks(annotation)
+        if tyro.conf.Positional not in marks:
+            names = (name, f"no_{name}") if isinstance(getattr(owner, name), bool) else (name,)
+            aliases = (getattr(mark, "aliases", None) or () for mark in marks)
+            known += [*map(option_types.flag, names), *itertools.chain(*aliases)]
+    for argument in itertools.takewhile(lambda argument: argument != "--", arguments):
+        typed = re.match("--[^=]+|-[a-zA-Z]", argument)
+        if typed and (option := typed[0].replace("_", "-")) not in known:
+            name = option[2:].replace("-", "_")
+            if name not in owner.__dataclass_fields__ and (modes := modes_with(name)):
+                raise UserError(f"{option} is an option of --mode {' and '.join(modes)}.")
+            raise UserError(f"There is no option {option}{option_types.nearest(option, known)}")
 
 
 def _sentence(box: str) -> str:
-    """What tyro says in a box of line-drawing or other characters, below its title and above what
-    it adds."""
-    _title, *lines = [line.strip("│╭╮╰╯─- ") for line in box.splitlines()]
-    blank = lines.index("", bool(not lines[0]))  # a rule below the message, or one above it, too
-    return " ".join(" ".join(lines[:blank]).split()).rstrip(".") + "."
-
-
-def _why_unknown(argument: str, owner: type[Options], modes_with: Callable) -> str:
-    option = argument.partition("=")[0]
-    name = option.lstrip("-").replace("-", "_")
-    if modes := modes_with(name):
-        return f"{option} is an option of --mode {' and '.join(modes)}."
-    known = map(option_types.flag, owner.__dataclass_fields__)
-    return f"There is no option {option}{option_types.nearest(option, known)}"
+    """What tyro says in a box, in color on a terminal, below its title and above what it adds; of a
+    wrong value, without the function of Python that refused it."""
+    _title, _, text = re.sub("\x1b.*?m|[│╭╮╰╯─]", "", box).partition("\n")
+    # Below the message is an empty line or a rule, and in plain ASCII a rule is above it, too.
+    said = " ".join(re.split("\n[- ]*\n", text.lstrip("- \n"))[0].split()).rstrip(".")
+    # --batch/-b/--batch-size is an option with aliases.
+    said = re.sub(r"^Error parsing (\S+/)?(\S+): .*(: |\[)('.*')\]?$", r"\2 can't be \4", said)
+    return re.sub(r"^Missing value for argument '(\S+/)?(\S+)'.*", r"\2 lacks a value", said) + "."

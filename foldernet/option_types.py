@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import numbers
 import types
 import typing
 from collections.abc import Iterable
@@ -40,9 +41,8 @@ class Options:
 
 def annotations(owner: type[Options]) -> dict[str, Any]:
     """Name -> type and marks of each option."""
-    fields = {field.name for field in dataclasses.fields(owner)}
     hints = typing.get_type_hints(owner, include_extras=True)
-    return {name: hint for name, hint in hints.items() if name in fields}
+    return {field.name: hints[field.name] for field in dataclasses.fields(owner)}
 
 
 def marks(annotation: Any) -> tuple:
@@ -68,8 +68,9 @@ def _check(name: str, value: Any, annotation: Any) -> None:
     for limits in (mark for mark in marks(annotation) if isinstance(mark, Range)):
         low, high = limits.low, limits.high
         for number in value if isinstance(value, tuple) else (value,):
-            if not isinstance(number, int | float):
-                raise UserError(f"{option} {number!r} is not a number.")
+            if not isinstance(number, numbers.Integral if kind is int else numbers.Real):
+                whole = "whole " if kind is int else ""
+                raise UserError(f"{option} {number!r} is not a {whole}number.")
             if low is not None and not number >= low:
                 raise UserError(f"{option} {number} is too small; it must be at least {low}.")
             if high is not None and not number <= high:

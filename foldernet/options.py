@@ -10,10 +10,8 @@ from foldernet.augmentations import AugmentationOptions
 from foldernet.option_types import MAY_CHANGE_ON_RESUME, Options, Range
 from foldernet.terminal import UserError
 
-Cache = Literal["auto", "memory", "disk", "off"]
 
-
-def shown_as(metavar: str, **more):
+def shown_as(metavar: str | None = None, **more):
     """How the help shows an option whose default is to have none."""
     return arg(metavar=metavar, help_behavior_hint="", **more)
 
@@ -22,7 +20,7 @@ def shown_as(metavar: str, **more):
 class TrainOptions(Options):
     """Train a Keras network on a folder of images, one folder per class."""
 
-    data: Annotated[Positional[Path | None], shown_as("DATA"), MAY_CHANGE_ON_RESUME] = None
+    data: Annotated[Positional[Path | None], shown_as("[DATA]"), MAY_CHANGE_ON_RESUME] = None
     """Folder with train/ and val/ (and test/, if you like), or with the class folders themselves,
     of which a part is then kept for validation. By default, the animals that come with the
     project."""
@@ -43,7 +41,7 @@ class TrainOptions(Options):
     """Share of every class kept for validation where there is no val/, chosen by a hash of each
     image's content, so that adding images moves none."""
 
-    cache: Annotated[Cache, MAY_CHANGE_ON_RESUME] = "auto"
+    cache: Annotated[Literal["auto", "memory", "disk", "off"], MAY_CHANGE_ON_RESUME] = "auto"
     """Where decoded images are kept: on disk for the next run, and in memory if they fit in a
     quarter of what is free (auto); only in memory or on disk; or nowhere."""
 
@@ -54,15 +52,13 @@ class TrainOptions(Options):
     epochs: Annotated[int, Range(1), MAY_CHANGE_ON_RESUME] = 25
     """Passes over the training images."""
 
-    batch_size: Annotated[int | None, Range(1), shown_as("INT", aliases=["--batch", "-b"])] = None
+    batch_size: Annotated[int | None, Range(1), shown_as(aliases=["--batch", "-b"])] = None
     """Images per step. By default 16 to 128, so that an epoch has some twenty steps."""
 
     optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
     """Optimizer."""
 
-    learning_rate: Annotated[
-        float | None, Range(0), shown_as("FLOAT", aliases=["--lr", "--lr0"])
-    ] = None
+    learning_rate: Annotated[float | None, Range(0), shown_as(aliases=["--lr", "--lr0"])] = None
     """Highest learning rate. By default 0.003 at 128 images per step, scaled by the square root of
     the batch size."""
 
@@ -82,10 +78,8 @@ class TrainOptions(Options):
         Large batches use the cores better, and a small dataset needs its steps. The learning rate
         grows with the square root of the batch size, as the noise of a gradient falls with it.
         """
-        batch_size = self.batch_size
-        if batch_size is None:
-            batch_size = next((size for size in (128, 64, 32) if images >= 20 * size), 16)
-        rate = self.learning_rate
+        fitting = (size for size in (128, 64, 32) if images >= 20 * size)
+        batch_size, rate = self.batch_size or next(fitting, 16), self.learning_rate
         rate = 0.003 * (batch_size / 128) ** 0.5 if rate is None else rate
         return dataclasses.replace(self, batch_size=batch_size, learning_rate=rate)
 
@@ -116,7 +110,7 @@ class PredictOptions(Options):
     """Say which class is on images, with the newest classifier that was trained or another; or blur
     them, with a --run of the blur mode."""
 
-    paths: Annotated[Positional[tuple[str, ...]], arg(metavar="PATH [PATH ...]")] = ()
+    paths: Annotated[Positional[tuple[str, ...]], shown_as("PATH [PATH ...]")] = ()
     """Images, folders of images, or patterns ('*.jpg')."""
 
     run: Annotated[str | None, shown_as("RUN")] = None

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-LINE_EVERY = 15  # seconds
+BAR_AFTER, LINE_EVERY = 2, 10  # seconds
 
 
 class UserError(Exception):
@@ -140,19 +140,20 @@ def quiet_tensorflow() -> Iterator[None]:
 
 
 def progress(items: Iterable[Any], doing: str, total: int) -> Iterator[Any]:
-    """The items, with a bar on a terminal and a line now and then elsewhere."""
-    if sys.stderr.isatty():
-        from rich.console import Console  # --help has no use for it
-        from rich.progress import track
-
-        yield from track(items, doing, total, console=Console(stderr=True), transient=True)
-        return
-    shown = time.monotonic()
-    for done, item in enumerate(items):
-        if time.monotonic() - shown > LINE_EVERY:
-            status(f"{doing}: {done:,} of {total:,}")
-            shown = time.monotonic()
+    """The items; if they take long, with a bar on a terminal and a line now and then elsewhere."""
+    items, shown, bar = iter(items), time.monotonic(), sys.stderr.isatty()
+    for done, item in enumerate(items, 1):
         yield item
+        if time.monotonic() - shown > (BAR_AFTER if bar else LINE_EVERY):
+            if bar:
+                from rich.console import Console  # --help has no use for it
+                from rich.progress import track
+
+                shown_on = {"console": Console(stderr=True), "transient": True}
+                yield from track(items, doing, total, completed=done, **shown_on)
+            else:
+                status(f"{doing}: {done:,} of {total:,}")
+                shown = time.monotonic()
 
 
 def table(rows: list[tuple[Any, ...]]) -> str:

@@ -195,7 +195,7 @@ def test_an_unreadable_image_is_named_and_the_run_goes_on(tmp_path, stripes_fold
         (["nowhere"], "no folder 'nowhere'"),
         (["--epohcs", "3"], "did you mean '--epochs'?"),
         (["--epochs", "0"], "must be at least 1"),
-        (["--epochs", "many"], "Error parsing --epochs: invalid literal for int"),
+        (["--epochs", "many"], "--epochs can't be 'many'"),
         (["--optimizer", "adamm"], "adamm"),
         (["--name", "../up"], "can't name a folder"),
         (["--weights", "none.keras"], "no weights file 'none.keras'"),
