@@ -1,12 +1,9 @@
 """Figures of a run, each made once and shown twice: as a PNG in logs/<run>/ and in TensorBoard."""
 
-import io
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
-from PIL import Image
 
 DOTS_PER_INCH = 110
 
@@ -24,9 +21,8 @@ class FigureLog:
 
     def show(self, name: str, figure: Figure, step: int = 0) -> None:
         """Write a figure as `name`.png and as TensorBoard's image `name` at `step`."""
-        buffer = io.BytesIO()
-        figure.savefig(buffer, dpi=DOTS_PER_INCH, facecolor="white")
-        (self.folder / f"{name}.png").write_bytes(buffer.getvalue())
+        path = self.folder / f"{name}.png"
+        figure.savefig(path, dpi=DOTS_PER_INCH, facecolor="white")
         with self._writer.as_default():
-            tf.summary.image(name, np.asarray(Image.open(buffer).convert("RGB"))[None], step=step)
+            tf.summary.image(name, tf.io.decode_png(path.read_bytes(), channels=3)[None], step=step)
         self._writer.flush()

@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from sklearn.metrics import classification_report
+from sklearn.metrics import precision_recall_fscore_support
 
 TOP = 5  # with more classes, "among the first five" is worth knowing
 
@@ -22,22 +22,20 @@ def classification_scores(
         accuracy and loss; top5_accuracy where there are more than five classes; and per_class:
         precision, recall and f1 (None where the class wasn't predicted, or has no images), images.
     """
-    one_hot = np.eye(len(classes), dtype="float32")[labels]
     predicted = probabilities.argmax(axis=1)
     scores = {
         "accuracy": float((predicted == labels).mean()),
-        "loss": float(loss(one_hot, probabilities)),
+        "loss": float(loss(keras.ops.one_hot(labels, len(classes)), probabilities)),
     }
     if len(classes) > TOP:
         true = probabilities[np.arange(len(labels)), labels, None]
         scores["top5_accuracy"] = float(((probabilities > true).sum(axis=1) < TOP).mean())
-    report = classification_report(
-        labels, predicted, labels=range(len(classes)), output_dict=True, zero_division=np.nan
+    *shares, counts = precision_recall_fscore_support(
+        labels, predicted, labels=range(len(classes)), zero_division=np.nan
     )
-    names = {"precision": "precision", "recall": "recall", "f1": "f1-score"}
-    scores["per_class"] = {}
-    for index, label in enumerate(classes):
-        found = {name: report[str(index)][theirs] for name, theirs in names.items()}
-        found = {name: None if np.isnan(value) else value for name, value in found.items()}
-        scores["per_class"][label] = found | {"images": int(report[str(index)]["support"])}
+    rows = np.where(np.isnan(shares), None, shares).T
+    scores["per_class"] = {
+        label: {"precision": precision, "recall": recall, "f1": f1, "images": int(images)}
+        for label, (precision, recall, f1), images in zip(classes, rows, counts, strict=True)
+    }
     return scores

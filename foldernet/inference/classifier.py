@@ -58,6 +58,7 @@ class Classifier(Predictor):
     """
 
     SCHEMA: ClassVar = Predictor.SCHEMA | {"classes": _are_classes}
+    Result: ClassVar = ClassPrediction
 
     def __init__(self, path: Path, metadata: dict[str, Any]):
         super().__init__(path, metadata)
@@ -70,9 +71,5 @@ class Classifier(Predictor):
 
     def answer(self, path, outputs):
         order = np.argsort(-outputs, kind="stable")
-        return ClassPrediction(
-            path, tuple((self.classes[index], float(outputs[index])) for index in order)
-        )
-
-    def unreadable(self, path, reason):
-        return ClassPrediction(path, error=reason)
+        ranking = tuple((self.classes[index], float(outputs[index])) for index in order)
+        return ClassPrediction(path, ranking)

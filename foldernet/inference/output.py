@@ -51,9 +51,7 @@ def _put(path: Path, text: str) -> None:
     if path == STANDARD_OUTPUT:
         print(text, end="")
     else:
-        write_whole(
-            path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="")
-        )
+        write_whole(path, lambda temporary: temporary.write_bytes(text.encode()))
 
 
 def _json(results: list[Any], top: int) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 
 from foldernet.images.reader import INTERPOLATIONS, MODES, ImageError, read_image
 from foldernet.inference import output
-from foldernet.options import PredictOptions
 from foldernet.terminal import UserError, number, printable
 from foldernet.training.model_file import load_model
 
@@ -88,6 +87,8 @@ class Predictor:
         "interpolation": lambda value: value in INTERPOLATIONS,
         "keep_aspect_ratio": lambda value: isinstance(value, bool),
     }
+    Result: ClassVar = Prediction  # what `answer` makes; of a file that can't be read, with `error`
+    write = staticmethod(output.write)
 
     def __init__(self, path: Path, metadata: dict[str, Any]):
         check_metadata(metadata, self.SCHEMA, path)
@@ -133,14 +134,6 @@ class Predictor:
         """What the network's `outputs`, (outputs,) float, say of an image."""
         return Prediction(path, tuple(map(float, outputs)))
 
-    def unreadable(self, path: str, reason: str) -> Prediction:
-        """The answer for a file that can't be read."""
-        return Prediction(path, error=reason)
-
-    def write(self, results: Iterable, missing: list[str], options: PredictOptions) -> int:
-        """Write results as the options say; see `output.write`."""
-        return output.write(results, missing, options)
-
     def _read_or_reason(self, path: str) -> np.ndarray | str:
         try:
             return self.read(path)
@@ -152,6 +145,6 @@ class Predictor:
         outputs = iter(self.model.predict_on_batch(np.stack(images)) if images else ())
         for path, pixels in zip(paths, read, strict=True):
             if isinstance(pixels, str):
-                yield self.unreadable(path, pixels)
+                yield self.Result(path, error=pixels)
             else:
                 yield self.answer(path, next(outputs))

@@ -1,9 +1,10 @@
 """Our .keras files: saved whole, with what prediction needs inside, and opened without trust.
 
-Keras's safe mode, from 3.15 on, refuses code, unknown classes, and archives and HDF5 files that
-would unpack to far more than they are. What is looked at here is what Keras doesn't know of.
+Keras's safe mode, from 3.15 on, refuses code, unknown classes, links to other files, and archives
+and arrays that unpack to more than 4 GiB of nothing. What is looked at here is what it lets pass.
 """
 
+import io
 import json
 import zipfile
 from pathlib import Path
@@ -13,11 +14,13 @@ from foldernet import files
 from foldernet.terminal import UserError, printable
 
 if TYPE_CHECKING:  # who asks for --help, or names a wrong run, needn't wait for it
+    import h5py
     import keras
 
 METADATA = "foldernet.json"
 METADATA_LIMIT = 4_000_000  # bytes: 20,000 classes of long names
-MEMBERS = {"metadata.json", "config.json", "model.weights.h5", METADATA}
+WEIGHTS = "model.weights.h5"
+MEMBERS = {"metadata.json", "config.json", WEIGHTS, METADATA}
 EXPANSION_LIMIT = 100  # bytes out of one of the file; weights hardly compress
 
 
@@ -45,17 +48,14 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            size = archive.getinfo(METADATA).file_size
-            metadata = json.loads(archive.read(METADATA)) if size <= METADATA_LIMIT else None
+            _check_size(archive.getinfo(METADATA), METADATA_LIMIT, path)
+            metadata = json.loads(archive.read(METADATA))
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"There is no model '{path}'. Train one: python train.py") from None
     except Exception:  # zipfile and json meet damage with nearly every kind of error
-        metadata = size = 0
-    if size > METADATA_LIMIT:
-        raise UserError(
-            f"'{path}' is refused: {METADATA} unpacks to {size:,} bytes, where at most"
-            f" {METADATA_LIMIT:,} are read."
-        )
+        metadata = None
     if not isinstance(metadata, dict):
         raise UserError(f"'{path}' was not saved by train.py: its class names are missing.")
     return metadata
@@ -67,20 +67,31 @@ def load_model(path: Path, custom_objects: dict | None = None) -> "keras.Model":
     Raises:
         UserError: it is damaged, or refused.
     """
+    import h5py
     import keras
 
     try:
-        check_archive(path)
-        return keras.saving.load_model(path, custom_objects, compile=False, safe_mode=True)
+        with h5py.File(io.BytesIO(weights_member(path))) as file:
+            check_arrays(file, path)
+        model = keras.saving.load_model(path, custom_objects, compile=False, safe_mode=True)
     except UserError:
         raise
     except Exception as error:  # Keras and h5py meet damage with nearly every kind of error
         raise UserError(f"'{path}' can't be loaded ({short(error)}).") from error
+    if not hasattr(model, "input_shape"):
+        raise UserError(f"'{path}' is refused: it holds no network with a known input shape.")
+    return model
 
 
-def check_archive(path: Path) -> None:
-    """Raise UserError if a .keras archive has other members than `model.save` writes, or members
-    far larger than itself."""
+def weights_member(path: Path) -> bytes:
+    """The HDF5 file in a .keras archive, whole, so that zipfile compares its checksum: Keras reads
+    only parts of it.
+
+    Raises:
+        UserError: the archive has other members than `model.save` writes, or members far larger
+            than itself.
+        Exception: whatever zipfile raises for an archive that is damaged, or none.
+    """
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         unknown = [name for name in names if name not in MEMBERS]
@@ -90,14 +101,30 @@ def check_archive(path: Path) -> None:
                 f"{'' if unknown else ' twice'}, which train.py doesn't write."
             )
         for member in archive.infolist():
-            most = EXPANSION_LIMIT * member.compress_size
-            if member.file_size > most:
-                raise UserError(
-                    f"'{path}' is refused: {member.filename} unpacks to {member.file_size:,} bytes,"
-                    f" where at most {most:,} are read."
-                )
-        if damaged := archive.testzip():  # Keras doesn't compare checksums of what it maps
-            raise UserError(f"'{path}' is damaged: {damaged} doesn't have its own checksum.")
+            _check_size(member, EXPANSION_LIMIT * member.compress_size, path)
+        return archive.read(WEIGHTS)
+
+
+def check_arrays(file: "h5py.File", path: Path) -> None:
+    """Raise UserError if an array is far larger than its file.
+
+    Keras refuses such arrays from 4 GiB on only, and takes 15 GB of memory to read one of 4.
+    """
+    most = EXPANSION_LIMIT * file.id.get_filesize()
+    large = file.visititems(lambda name, item: name if getattr(item, "nbytes", 0) > most else None)
+    if large:
+        raise UserError(
+            f"'{path}' is refused: {printable(large[:100])} has the shape {file[large].shape}, far"
+            " more than the file holds."
+        )
+
+
+def _check_size(member: zipfile.ZipInfo, most: int, path: Path) -> None:
+    if member.file_size > most:
+        raise UserError(
+            f"'{path}' is refused: {member.filename} unpacks to {member.file_size:,} bytes, where"
+            f" at most {most:,} are read."
+        )
 
 
 def short(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """Weights from another file, layer by layer, by name: what fine-tuning starts from.
 
 Only arrays are read from the file, and nothing in it is run. Keras doesn't look through HDF5 files
-that are read so; `_check_arrays` does.
+that are read so; `_check_groups` does.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from foldernet.terminal import UserError, listed
-from foldernet.training.model_file import EXPANSION_LIMIT, check_archive, short
+from foldernet.training.model_file import check_arrays, short, weights_member
 
 OBJECT_LIMIT, DEPTH_LIMIT = 100_000, 40  # of a file's groups and arrays
 
@@ -96,11 +96,10 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     try:
         source = path
         if zipfile.is_zipfile(path):
-            check_archive(path)
-            with zipfile.ZipFile(path) as archive:
-                source = io.BytesIO(archive.read("model.weights.h5"))
+            source = io.BytesIO(weights_member(path))
         with h5py.File(source, "r") as file:
-            _check_arrays(file, path)
+            _check_groups(file, path)
+            check_arrays(file, path)
             yield file
     except UserError:
         raise
@@ -112,15 +111,14 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         ) from error
 
 
-def _check_arrays(file: h5py.File, path: Path) -> None:
+def _check_groups(file: h5py.File, path: Path) -> None:
     """Go through the file without reading an array.
 
     Raises:
-        UserError: it points to other files, holds something else than numbers, or far more of them
-            than its size, or groups that hold themselves.
+        UserError: it points to other files, or holds something else than numbers, or groups that
+            hold themselves.
     """
-    size, seen = file.id.get_filesize(), 0
-    waiting = [(file, 0)]
+    seen, waiting = 0, [(file, 0)]
     while waiting:
         group, depth = waiting.pop()
         for key in group:
@@ -137,11 +135,6 @@ def _check_arrays(file: h5py.File, path: Path) -> None:
                 raise UserError(f"'{path}' points to other files at {where}, and is refused.")
             elif item.dtype.kind not in "biuf" and item.size != 0:
                 raise UserError(f"'{path}' is refused: {where} holds {item.dtype}, not numbers.")
-            elif item.size * item.dtype.itemsize > EXPANSION_LIMIT * size:
-                raise UserError(
-                    f"'{path}' is refused: {where} has the shape {item.shape}, far more than the"
-                    " file holds."
-                )
 
 
 def _layers_of(file: h5py.File) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
