@@ -209,12 +209,12 @@ def step(kind: str, size: str) -> dict:
     return {"ms": 1e3 * (time.perf_counter() - started) / count / len(images)}
 
 
-def _layer(size: int, method: str):
+def _layer(size: int):
     from foldernet.blur.single_filter import ZeroPaddedConvolution
 
-    layer = ZeroPaddedConvolution(size, method=method)
+    layer = ZeroPaddedConvolution(size)
     layer.build((None, 256, 256, 1))
-    return layer.kernel.value, layer, method == "fft"
+    return layer.kernel.value, layer, True
 
 
 def _conv2d(size: int):
@@ -224,11 +224,7 @@ def _conv2d(size: int):
     return kernel, lambda images: tf.nn.conv2d(images, kernel, 1, "SAME"), False
 
 
-STEPS = {
-    "fft": lambda size: _layer(size, "fft"),
-    "direct": lambda size: _layer(size, "direct"),
-    "tf.nn.conv2d": _conv2d,
-}
+STEPS = {"fft": _layer, "tf.nn.conv2d": _conv2d}
 
 
 def draw() -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ("train.py", "predict.py", "check.py")
-ROOMS = ("blur", "checks", "drop_in", "figures", "resume", "transfer")
+PACKAGES = ("blur", "checks", "drop_in", "figures", "interchange", "resume", "transfer")
+ROOMS = PACKAGES
 TABLES = "foldernet/rooms.py"
 # From the top down; a file belongs to the longest prefix that it has.
 FLOORS = (
@@ -28,14 +29,7 @@ FLOORS = (
     ("train, predict, rooms", "foldernet/train.py", "foldernet/predict.py", TABLES),
     (
         "optional packages",
-        *(
-            "foldernet/blur/",
-            "foldernet/checks/",
-            "foldernet/drop_in/",
-            "foldernet/figures/",
-            "foldernet/resume/",
-            "foldernet/transfer/",
-        ),
+        *(f"foldernet/{name}/" for name in PACKAGES),
     ),
     ("tasks", "foldernet/tasks/"),
     (
@@ -68,9 +62,9 @@ def floor(file: str) -> int:
 
 
 def room(file: str) -> str | None:
-    """The optional package that a file belongs to; None of the core."""
-    name = {"check.py": "checks"}.get(file) or file.split("/")[1 if "/" in file else 0]
-    return name if name in ROOMS else None
+    """The optional package, or file, that a file belongs to; None of the core."""
+    file = {"check.py": "foldernet/checks/"}.get(file, file)
+    return next((name for name in ROOMS if re.match(f"foldernet/{name}(/|$)", file)), None)
 
 
 def sizes(path: Path) -> tuple[int, int]:
@@ -116,7 +110,8 @@ def core(root: Path = ROOT) -> set[str]:
     network is found by its name, and so counted besides."""
     reached = set()
     waiting = {"train.py", "predict.py", "foldernet/__init__.py"}
-    waiting |= {file for file in files(root) if file.startswith("foldernet/networks/")}
+    networks = {file for file in files(root) if file.startswith("foldernet/networks/")}
+    waiting |= {file for file in networks if room(file) is None}
     while waiting:
         file = waiting.pop()
         reached.add(file)

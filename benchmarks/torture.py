@@ -154,7 +154,7 @@ def _watched(command: list[str]) -> Iterator[dict]:
 
 
 def read_images(folder: str, listing: str, first: str) -> None:
-    from foldernet.images.reader import ImageError, image_size, read_image
+    from foldernet.images.reader import ImageError, read_header, read_image
 
     good = Path(folder) / "good"
     for content in damage.seeds().values():
@@ -163,7 +163,7 @@ def read_images(folder: str, listing: str, first: str) -> None:
 
     def attempt(path: str) -> str:
         try:
-            image_size(path)
+            read_header(path)
             return "read" if read_image(path, SIZE).shape == (*SIZE, 3) else "nameless"
         except ImageError as error:
             return _refusal(str(error), f"{path}: ")

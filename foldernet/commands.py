@@ -4,7 +4,6 @@ from foldernet import command_line, rooms, terminal
 from foldernet import train as run_training
 from foldernet.datasets import folders
 from foldernet.option_types import converted
-from foldernet.options import PredictOptions
 from foldernet.predict import load
 from foldernet.training import environment, runs
 
@@ -22,10 +21,13 @@ def train(arguments: list[str] | None = None) -> None:
 @terminal.entry_point
 def predict(arguments: list[str] | None = None) -> int:
     """Say what is on images."""
-    options = command_line.parse(PredictOptions, arguments, "predict")
+    options = command_line.parse(rooms.predict_options(), arguments, "predict")
     environment.check_installation()
     paths, missing = folders.expand(options.paths)
     run = runs.find(options.run, mode="classify")
     terminal.status(f"Using {run}")
     predictor = load(run)
-    return predictor.write(predictor.stream(paths), missing, options)
+    results = predictor.stream(paths)
+    for package in rooms.modules(rooms.AFTER_PREDICTION):
+        results = package.pass_on(options, predictor, results)
+    return predictor.write(results, missing, options.top)

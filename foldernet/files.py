@@ -12,7 +12,7 @@ def write_whole(path: Path, write: Callable[[Path], object], before: Path | None
     Args:
         before: where the file that was at `path` goes; None lets it go.
     """
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".{os.getpid()}-{path.name[-99:]}")  # names have 255 bytes at most
     try:
         write(temporary)
         with open(temporary, "rb+") as file:
@@ -27,4 +27,7 @@ def write_whole(path: Path, write: Callable[[Path], object], before: Path | None
 def write_json(path: Path, content: dict) -> None:
     """Write `content` whole, readable by people too."""
     text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    encoded = text.encode(
+        errors="backslashreplace"
+    )  # names that aren't UTF-8: \udce9, as JSON has it
+    write_whole(path, lambda temporary: temporary.write_bytes(encoded))

@@ -120,12 +120,6 @@ class PredictOptions(Options):
     top: Annotated[int, Range(1)] = 3
     """Classes to name for each image, the most probable first."""
 
-    json: Annotated[Path | None, shown_as("FILE")] = None
-    """Write the predictions to this file as JSON; - is standard output."""
-
-    csv: Annotated[Path | None, shown_as("FILE")] = None
-    """Write the predictions to this file as CSV; - is standard output."""
-
     def __post_init__(self):
         super().__post_init__()
         if not self.paths:

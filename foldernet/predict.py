@@ -23,7 +23,7 @@ def load(run: str | os.PathLike | None = None) -> "Predictor":
         UserError: there is no such run, or the file is something else, damaged, or refused.
 
     Example:
-        foldernet.load("pets-1").predict(["cat.jpg"])[0].ranking[0]  # ("cats", 0.98)
+        foldernet.load("pets-1").predict("cat.jpg")[0].ranking[0]  # ("cats", 0.98)
     """
     path = runs.find(run, mode="classify")
     path = path / runs.BEST if path.is_dir() else path

@@ -5,11 +5,13 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from foldernet.options import TrainOptions
+from foldernet.option_types import Options
+from foldernet.options import PredictOptions, TrainOptions
 from foldernet.terminal import UserError, listed
 from foldernet.training import session
 
 if TYPE_CHECKING:
+    from foldernet.datasets.image_list import Dataset
     from foldernet.tasks.task import Task
 
 # Mode -> module whose TASK is its `foldernet.tasks.task.Task`.
@@ -25,6 +27,7 @@ FIGURES = {
 # and are imported before TensorFlow.
 #
 # They look at the images before training:
+#   explain(options, error), which raises a better UserError than that there are none, if it can
 #   exclude(options, dataset) -> Dataset, before TensorFlow is imported
 #   examine(options, dataset, batches) -> Dataset, and (name, text) pairs for the terminal
 BEFORE_TRAINING = [
@@ -41,6 +44,11 @@ PREPARE_NETWORK = [
 #   SESSION: a subclass of `foldernet.training.session.Session`
 AROUND_TRAINING = [
     "foldernet.resume.session",
+]
+# They take the predictions of predict.py on their way to the terminal:
+#   pass_on(options, predictor, results) -> those that are left for it
+AFTER_PREDICTION = [
+    "foldernet.interchange.writers",
 ]
 # `foldernet NAME` -> the function that it runs, as module:function.
 COMMANDS = {
@@ -75,6 +83,20 @@ def task(options: TrainOptions) -> "Task":
     return made
 
 
+def find_dataset(task: "Task") -> "Dataset":
+    """The images of a task.
+
+    Raises:
+        UserError: they are missing, or not as the mode needs them.
+    """
+    try:
+        return task.find_dataset()
+    except UserError as error:
+        for package in modules(BEFORE_TRAINING):
+            package.explain(task.options, error)
+        raise
+
+
 def modules(table: list[str]) -> list[ModuleType]:
     """The modules that a table names."""
     return [importlib.import_module(name) for name in table]
@@ -82,12 +104,20 @@ def modules(table: list[str]) -> list[ModuleType]:
 
 def options_class(mode: str) -> type[TrainOptions]:
     """The options of a training in a mode: the mode's own, and those of optional packages."""
-    own = task_class(mode).Options
-    added = modules([*BEFORE_TRAINING, *PREPARE_NETWORK, *AROUND_TRAINING])
+    packages = [*BEFORE_TRAINING, *PREPARE_NETWORK, *AROUND_TRAINING]
+    return _with_options(task_class(mode).Options, packages)
+
+
+def predict_options() -> type[PredictOptions]:
+    """The options of predict.py, and those of optional packages."""
+    return _with_options(PredictOptions, AFTER_PREDICTION)
+
+
+def _with_options(own: type[Options], packages: list[str]) -> type:
     # Last in the help come the options of the first base.
-    bases = (*(module.Options for module in added if hasattr(module, "Options")), own)
+    added = (module.Options for module in modules(packages) if hasattr(module, "Options"))
     namespace = {"__doc__": own.__doc__, "__module__": own.__module__}
-    return dataclasses.dataclass(frozen=True)(type(own.__name__, bases, namespace))
+    return dataclasses.dataclass(frozen=True)(type(own.__name__, (*added, own), namespace))
 
 
 def modes_with(option: str) -> list[str]:

@@ -18,19 +18,13 @@ class UserError(Exception):
 
     Its text says what happened, what was expected and how to correct it, in one or two sentences;
     the programs print it without a traceback.
-    """
-
-
-class Stopped(Exception):
-    """A signal asked the program to end, and it has ended in good order.
 
     Attributes:
-        exit_status: 128 plus the signal's number, as shells expect: 130 of Ctrl-C, 143 of SIGTERM.
+        heading: before the text.
+        exit_status: of a program that ends so.
     """
 
-    def __init__(self, text: str, signal_number: int):
-        super().__init__(text)
-        self.exit_status = 128 + signal_number
+    heading, exit_status = "error: ", 1
 
 
 def status(text: str = "") -> None:
@@ -52,11 +46,13 @@ def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
     """Make `main` a program's entry point.
 
     Its return value becomes the exit status (None counts as 0); a `UserError` becomes one line on
-    standard error and status 1; a signal ends it with 128 and the signal's number.
+    standard error and its exit status; Ctrl-C ends it with 130.
     """
 
     @functools.wraps(main)
     def program(*arguments) -> int:
+        if hasattr(sys.stdout, "reconfigure"):  # a notebook's shows every character
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             with warnings.catch_warnings():
                 if not sys.warnoptions:  # -W asks to see what libraries warn of
@@ -65,11 +61,8 @@ def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
                     warnings.showwarning = lambda message, *_: warn(printable(str(message)))
                 return main(*arguments) or 0
         except UserError as error:
-            status(f"error: {error}")
-            return 1
-        except Stopped as stopped:
-            status(f"\n{stopped}")
-            return stopped.exit_status
+            status(f"{error.heading}{error}")
+            return error.exit_status
         except BrokenPipeError:  # whoever read the output has left, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + 13

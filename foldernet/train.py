@@ -36,7 +36,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
     session = rooms.session_module().SESSION(options)
     task = rooms.task(options)
 
-    dataset = task.find_dataset()
+    dataset = rooms.find_dataset(task)
     checks = rooms.modules(rooms.BEFORE_TRAINING)
     for check in checks:
         dataset = check.exclude(options, dataset)

@@ -208,6 +208,54 @@ def test_a_folder_that_cannot_be_written_is_an_error(blank, monkeypatch, capsys)
     assert "quarantine.csv' can't be written (Permission denied)" in capsys.readouterr().err
 
 
+def test_what_is_decided_on_a_read_only_folder_is_kept_and_obeyed(
+    blank, tmp_path, monkeypatch, capsys
+):
+    before = sorted(blank.rglob("*"))
+    (blank / "train/plain/000.png").write_text("not an image")
+    monkeypatch.setattr(quarantine.os, "access", lambda *_: False)
+    monkeypatch.setattr(quarantine.platformdirs, "user_data_path", lambda _: tmp_path / "data")
+    assert check.main([str(blank)]) == 1
+    path = quarantine.file_of(blank)
+    assert f"{path}: 1 image left out" in capsys.readouterr().out
+    assert sorted(blank.rglob("*")) == before
+    path.write_text(path.read_text().replace(",no", ",yes"))
+    assert train.main([str(blank), *QUICK]) == 0
+    assert f"2 images left out, as '{path}' says" in capsys.readouterr().err
+
+
+def test_what_training_passes_over_is_named_in_a_line(blank, capsys):
+    (blank / "train/plain/scene.nef").touch()
+    (blank / "train/plain/notes.txt").touch()
+    Image.new("RGB", (9, 9)).save(blank / "train/loose.png")
+    (blank / "@eaDir").mkdir()
+    stripes(blank / "extra", dict.fromkeys(STRIPES, 1), seed=2)
+    (blank / "test").mkdir()
+    Image.new("RGB", (9, 9)).save(blank / "test/1.png")
+    for main in (check.main, train.main):
+        main([str(blank), *(QUICK if main is train.main else [])])
+        told = capsys.readouterr().err
+        beside = "1 image beside the class folders, the folder @eaDir"
+        assert f"passed over in '{blank}': 1 .nef, 1 .txt, {beside}\n" in told
+        assert f"beside '{blank / 'train'}', not used: extra" in told
+        assert f"'{blank / 'test'}' holds 1 image but no class folders" in told
+        assert f"python predict.py {blank / 'test'}" in told
+
+
+@pytest.mark.parametrize("inner", [("train", "val"), ("cat", "dog")])
+def test_folders_that_look_like_datasets_are_not_taken_for_classes(tmp_path, inner, capsys):
+    for outer in ("first", "second"):
+        for name in inner:
+            folder = tmp_path / "set" / outer / name
+            folder.mkdir(parents=True)
+            for number in range(4):
+                Image.effect_noise((9, 9), 80).save(folder / f"{number}.png")
+    assert train.main([str(tmp_path / "set")]) == 1
+    told = capsys.readouterr().err
+    assert f"folders of the same names, {inner[0]}, {inner[1]}: they look like datasets" in told
+    assert f"Name one of them, as '{tmp_path / 'set' / 'first'}'" in told
+
+
 def test_hostile_names_start_no_formula_and_are_found_again(tmp_path):
     names = ["=1+1.png", "+a.png", "-b.png", "@c.png", "\td.png", "\re.png", "'f.png", 'g",.png']
     findings = [quarantine.Finding(name, "blank", "=alike") for name in names]

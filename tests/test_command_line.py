@@ -12,11 +12,10 @@ from conftest import ROOT
 import foldernet
 from foldernet import command_line, rooms
 from foldernet.checks.options import CheckOptions
-from foldernet.options import PredictOptions
 from foldernet.terminal import UserError
 
 TRAINING = {mode: rooms.options_class(mode) for mode in rooms.TASKS}
-ALL = {**TRAINING, "predict": PredictOptions, "check": CheckOptions}
+ALL = {**TRAINING, "predict": rooms.predict_options(), "check": CheckOptions}
 
 
 def parse(*arguments, mode="classify"):

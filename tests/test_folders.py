@@ -3,20 +3,23 @@
 import itertools
 import os
 import shutil
+import subprocess
+import sys
 import unicodedata
 import zipfile
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from foldernet import shipped
+from foldernet import rooms, shipped
 from foldernet.datasets import folders
 from foldernet.datasets.folders import expand, find, scan
 from foldernet.datasets.image_list import ImageList
-from foldernet.datasets.split import content_positions, split_by_content
+from foldernet.datasets.split import split_by_content
 from foldernet.shipped import unpacked
 from foldernet.terminal import UserError
 
@@ -60,6 +63,11 @@ def sides(root, validation_split=0.2):
         for split, listing in find(root, validation_split).splits.items()
         for path in listing.paths
     }
+
+
+def found(root):
+    """As `find`, and what the checks say where nothing is found."""
+    return rooms.find_dataset(rooms.task(rooms.options_class("classify")(data=root)))
 
 
 def link(path, target):
@@ -197,22 +205,28 @@ def test_larger_validation_split_only_moves_images_to_validation(root):
     assert moved == {("training", "validation")}
 
 
-def test_class_that_gets_no_validation_image_is_named(root, capsys):
-    many(root)
-    for number in itertools.count():
-        only = add(root / "rare" / f"{number}.png", number)
-        if content_positions([str(only)], "off")[0] > 0.2:
-            break
-        only.unlink()
-    dataset = find(root)
-    assert files(dataset.splits["validation"])["rare"] == []
+def test_a_class_of_one_image_is_trained_on_and_named_as_not_validated(root, capsys):
+    add(many(root) / "rare" / "0.png", 7)
+    dataset = find(root, 0.9)
+    assert len(files(dataset.splits["training"])["rare"]) == 1
     assert "no validation images of class rare" in capsys.readouterr().err
 
 
-def test_no_validation_image_at_all_is_an_error(root):
-    many(root)
-    with pytest.raises(UserError, match=r"left for validation.*raise --validation-split"):
-        find(root, 1e-9)
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.9])
+def test_of_two_images_of_a_class_one_is_for_validation(root, share):
+    for number in range(20):
+        for image in range(2):
+            add(root / f"class {number}" / f"{image}.png", 2 * number + image)
+    for images in find(root, share).splits.values():
+        assert np.all(images.counts == 1)
+
+
+def test_equal_images_stay_on_one_side_in_a_class_of_two(root):
+    for label in ("cat", "dog"):
+        for number in range(2):
+            add(root / label / f"{number}.png", 5)
+    with pytest.raises(UserError, match=r"left for validation\. Add more images"):
+        find(root)
 
 
 # Names, links, and what is not an image
@@ -281,8 +295,10 @@ def test_every_extension_is_listed_and_no_other(root):
         (root / "cat" / f"image{extension}").touch()
     found = {os.path.splitext(name)[1] for name in files(scan(root))["cat"]}
     assert found == {
-        ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".mpo"
-    }  # fmt: skip
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".gif"),
+        *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif"),
+        *((".heic", ".heif", ".hif") if find_spec("pillow_heif") else ()),
+    }
 
 
 def test_hidden_files_and_folders_are_passed_over(root):
@@ -292,6 +308,44 @@ def test_hidden_files_and_folders_are_passed_over(root):
     add(root / "cat" / ".thumbnails" / "a.png")
     add(root / ".cache" / "a.png")
     assert {label: len(names) for label, names in files(scan(root)).items()} == {"cat": 2, "dog": 2}
+
+
+@pytest.mark.parametrize(
+    "name", ["@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", "__MACOSX", ".ipynb_checkpoints"]
+)
+def test_the_folders_of_systems_are_no_classes(root, name):
+    add_classes(root)
+    for folder in (root / name, root / "cat" / name):
+        add(folder / "a.png")
+    assert {label: len(names) for label, names in files(scan(root)).items()} == {"cat": 2, "dog": 2}
+
+
+def test_our_own_runs_are_no_classes_and_folders_of_their_names_may_be(root):
+    add_classes(root, ("models", "logs"))
+    assert scan(root).classes == ("logs", "models")
+    add(root / "logs" / "run" / "figures.png")
+    (root / "models" / "run").mkdir()
+    (root / "models" / "run" / ".lock").touch()
+    (root / "logs" / "run" / "train").mkdir()
+    (root / "logs" / "run" / "train" / "events.out.tfevents.1.v2").touch()
+    assert scan(root).classes == ()
+
+
+def test_a_folder_that_cannot_be_listed_does_not_stop_the_rest(root, monkeypatch, capsys):
+    add_classes(root)
+    add(root / "cat" / "locked" / "a.png")
+    list_folder = os.scandir
+
+    def refused(path):
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert len(scan(root)) == 4
+    assert "locked' can't be listed (Permission denied), and is passed over" in (
+        capsys.readouterr().err
+    )
 
 
 def test_macosx_folders_are_passed_over(root):
@@ -402,27 +456,27 @@ def test_one_class_only_is_an_error_that_names_it(root):
 def test_folder_one_level_too_high_is_told_the_one_below(root):
     add_classes(root / "pets")
     with pytest.raises(UserError, match=r"Perhaps you meant '.*pets'"):
-        find(root)
+        found(root)
 
 
 def test_no_images_is_an_error_that_tells_what_is_there(root):
     (root / "cat").mkdir()
-    for name in ("a.txt", "b.txt", "c.heic"):
+    for name in ("a.txt", "b.txt", "c.nef"):
         (root / "cat" / name).touch()
-    with pytest.raises(UserError, match=r"No images in '.*' \(but files: 2 \.txt, 1 \.heic\)"):
-        find(root)
+    with pytest.raises(UserError, match=r"No images in '.*' \(but files: 2 \.txt, 1 \.nef\)"):
+        found(root)
 
 
 def test_empty_folder_is_an_error_that_tells_what_was_expected(root):
     with pytest.raises(UserError, match=r"No images in '.*'\. Expected <class>/\*\.jpg, or train/"):
-        find(root)
+        found(root)
 
 
 def test_images_without_class_folders_are_an_error_with_the_mend(root):
     add(root / "a.png")
     add(root / "b.PNG")
     with pytest.raises(UserError, match="holds 2 images but no class folders"):
-        find(root)
+        found(root)
 
 
 def test_file_instead_of_a_folder_is_an_error(root):
@@ -599,6 +653,51 @@ def test_two_runs_that_unpack_at_once_unpack_once(archive, monkeypatch):
     monkeypatch.setattr(zipfile.ZipFile, "extractall", meanwhile_another)
     assert len(list(unpacked(archive, archive.parent).rglob("*.png"))) == 8
     assert sorted(path.name for path in archive.parent.iterdir()) == ["animals", "animals.zip"]
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "test"),
+    [
+        ("Training", "Validation", "Testing"),
+        ("train", "dev", "eval"),
+        ("TRAIN", "Valid", "evaluation"),
+        ("pets_train", "pets-val", "pets test"),
+        ("train2017", "val2017", "test2017"),
+        ("training_set", "validation_set", "test_set"),
+    ],
+)
+def test_splits_are_known_by_their_common_names(root, training, validation, test):
+    for name in (training, validation, test):
+        add_classes(root / name)
+    directories = {split: images.directory for split, images in find(root).splits.items()}
+    assert directories == {
+        "training": str(root / training),
+        "validation": str(root / validation),
+        "test": str(root / test),
+    }
+
+
+def test_classes_that_sound_like_splits_are_classes(root):
+    add_classes(root, ("train", "bus", "test_tube", "valid", "invalid"))
+    assert find(root).classes == ("bus", "invalid", "test_tube", "train", "valid")
+
+
+def test_a_split_inside_of_itself_is_told_the_folder_to_name(root):
+    add_classes(root / "train" / "train")
+    with pytest.raises(UserError, match=r"Perhaps you meant '.*root/train'"):
+        found(root)
+    assert find(root / "train").classes == ("cat", "dog")
+
+
+def test_names_of_a_zip_from_windows_get_the_command_that_mends_them(root):
+    for label in ("cat", "dog"):
+        for number in range(4):
+            add(root / f"{label}\\{number}.png", number)
+    with pytest.raises(UserError, match="hold backslashes") as caught:
+        found(root)
+    command = str(caught.value).partition("of them: ")[2].replace("python", sys.executable, 1)
+    subprocess.run(command, shell=True, check=True)
+    assert find(root).classes == ("cat", "dog")
 
 
 def test_split_folders_may_be_capitalized(tmp_path):

@@ -191,8 +191,8 @@ def test_folder_without_class_folders_has_no_images(tmp_path, capsys):
     ("options", "message"),
     [
         ({"class_mode": "ordinal"}, "Invalid class_mode: ordinal"),
-        ({"color_mode": "cmyk"}, "Unknown color mode: cmyk"),
-        ({"interpolation": "cubist"}, "Unknown interpolation: cubist"),
+        ({"color_mode": "cmyk"}, "Unknown color_mode 'cmyk'"),
+        ({"interpolation": "cubist"}, "interpolation 'cubist'"),
         ({"subset": "test"}, "Invalid subset name: test"),
     ],
 )

@@ -15,8 +15,7 @@ import train
 from benchmarks import damage
 from foldernet import shipped, terminal
 from foldernet.images import reader
-from foldernet.images.reader import ImageError, image_size, read_image
-from foldernet.inference import output as outputs
+from foldernet.images.reader import ImageError, read_header, read_image
 from foldernet.terminal import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,7 +55,7 @@ REASONS = {
     "png-unknown-chunk": "chunks that are not pixels",
     "png-million-chunks": "too many pieces",
     "tiff-strips": "tag 273 has 4,000,000 values",
-    "ppm-letters": "49 megapixels of a PPM in letters, where at most 1",
+    "ppm-letters": "49.0 megapixels of a PPM in letters, where at most 1",
     "ppm-blanks": "too many pieces",
     "bmp-runs": "megapixels of a run-length encoded BMP",
     "webp-16383-a-side": "pixels",
@@ -169,7 +168,7 @@ def test_a_link_is_read_as_what_it_leads_to(tmp_path):
     assert (read_image(tmp_path / "link.png") == [255, 0, 0]).all()
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     with pytest.raises(ImageError):
-        image_size(tmp_path / "loop.png")
+        read_header(tmp_path / "loop.png")
 
 
 # Names
@@ -195,15 +194,18 @@ def test_nothing_that_is_told_can_steer_the_terminal(capsys):
 
 @pytest.mark.parametrize("output", ["--csv", "--json", None])
 def test_predictions_of_evil_names_cannot_steer_the_terminal(output, capsys):
-    from foldernet.inference.classifier import ClassPrediction
-    from foldernet.options import PredictOptions
+    from foldernet import rooms
+    from foldernet.inference.classifier import Classifier, ClassPrediction
+    from foldernet.interchange import writers
 
     told = [
         ClassPrediction(f"{EVIL}\udcff.png", ((EVIL, 0.9), ("cat", 0.1))),
         ClassPrediction("bad.png", error=EVIL),
     ]
     options = {output[2:]: Path("-")} if output else {}
-    assert outputs.write(told, [EVIL], PredictOptions(paths=("x.png",), **options)) == 1
+    options = rooms.predict_options()(paths=("x.png",), **options)
+    left = writers.pass_on(options, Classifier, told)
+    assert Classifier.write(left, [EVIL], options.top) == 1
     output = capsys.readouterr()
     assert not set(output.out + output.err) & set("\x1b\x07")
     output.out.encode()

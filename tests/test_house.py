@@ -59,7 +59,7 @@ def test_files_and_packages_stay_small():
         "foldernet/__main__.py"  # which the scripts do without
     }
     assert sum(sizes[file][0] for file in core) <= 2500
-    assert sum(code for code, _ in sizes.values()) <= 5150
+    assert sum(code for code, _ in sizes.values()) <= 5500
 
 
 def without(rooms: tuple[str, ...], place: Path) -> Path:
@@ -71,7 +71,8 @@ def without(rooms: tuple[str, ...], place: Path) -> Path:
     tables = copy / "foldernet/rooms.py"
     lines = tables.read_text().splitlines(keepends=True)
     for room in rooms:
-        shutil.rmtree(copy / "foldernet" / room)
+        path = copy / "foldernet" / room
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
         lines = [line for line in lines if f'"foldernet.{room}.' not in line]
     tables.write_text("".join(lines))
     return copy

@@ -10,7 +10,8 @@ import pytest
 from conftest import ROOT
 
 from foldernet import terminal
-from foldernet.terminal import Stopped, UserError
+from foldernet.resume.checkpoint import Stopped
+from foldernet.terminal import UserError
 
 
 class Terminal(io.StringIO):

@@ -34,6 +34,7 @@ def test_a_run_leaves_its_files(trained):
     names = {path.name for path in models.iterdir()}
     assert names == {
         *("best.keras", "last.keras", "config.json", "files.json", "history.csv", "metrics.json"),
+        "predictions.csv",
         *("state.npz", "state-before.npz", ".lock"),
     }
     figures = {path.name for path in logs.glob("*.png")}

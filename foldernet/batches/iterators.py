@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from foldernet.datasets.image_list import ImageList
-from foldernet.images.reader import INTERPOLATIONS, MODES, ImageError
+from foldernet.images.reader import ImageError, check_rule
 from foldernet.images.store import PixelStore
 
 
@@ -124,12 +124,7 @@ class FileIterator(Batches):
         per_epoch: int | None = None,
         **options,
     ):
-        for what, value, known in (
-            ("color mode", color_mode, MODES),
-            ("interpolation", interpolation, INTERPOLATIONS),
-        ):
-            if value not in known:
-                raise ValueError(f"Unknown {what}: {value}; expected one of {', '.join(known)}.")
+        check_rule(color_mode, interpolation)
         self.directory, self.filenames = directory, filenames
         self.samples, self.per_epoch = len(filenames), per_epoch
         self.target_size, self.color_mode = tuple(target_size), color_mode
@@ -149,17 +144,6 @@ class FileIterator(Batches):
         """The images at these positions of `filenames`, unaugmented: (n, height, width, channels)
         uint8."""
         return np.stack(self._images(np.asarray(positions))[0])
-
-    def leave_out(self, positions) -> None:
-        """Take the images at these positions of `filenames` out of this iterator."""
-        kept = np.setdiff1d(np.arange(self.samples), positions)
-        self.store.keep(kept)
-        self.filenames = [self.filenames[position] for position in kept]
-        if self.class_mode is not None:
-            self.classes = self.classes[kept]
-        self.samples = len(kept)
-        self.n = self.per_epoch or self.samples
-        self.ready = [0.0] * len(self)
 
     def on_epoch_end(self):
         super().on_epoch_end()

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from foldernet import terminal
-from foldernet.blur.kernel_scores import mtf_profile
+from foldernet.blur.kernel_scores import mtf_profile, relative_l2
 from foldernet.blur.kernels import centered
-from foldernet.blur.spectrum import frequency_radius, ring_means
+from foldernet.blur.spectrum import frequency_rings, ring_means
 
 STYLES = {
     "true": {"color": "0.65", "linewidth": 5, "solid_capstyle": "round"},
@@ -36,34 +36,27 @@ def pairs(sharp: np.ndarray, blurred: np.ndarray, count: int = 4) -> Figure:
         count: pairs to show, if there are as many.
     """
     count = min(count, len(sharp))
-    figure = Figure((2.2 * count + 0.4, 4.9), layout="constrained")
-    figure.suptitle("Training pairs: sharp, and blurred", fontsize=11)
-    axes = figure.subplots(2, count, squeeze=False)
-    for axis, image in zip(axes.flat, [*sharp[:count], *blurred[:count]], strict=True):
-        _picture(axis, image)
-    return figure
+    shown = [("", image, None) for image in (*sharp[:count], *blurred[:count])]
+    return _mosaic((2.2 * count + 0.4, 4.9), shown, "Training pairs: sharp, and blurred", rows=2)
 
 
 def comparison(kernels: dict[str, np.ndarray]) -> Figure:
     """Kernels, and the difference of the learned one from the true one, on one scale.
 
     Args:
-        kernels: name -> float (size, size), odd; "learned", and "true" where it is known, else the
-            difference is that from the reference.
+        kernels: name -> float (size, size), odd; "learned", "reference", and "true" where it is
+            known, else the reference takes its place.
     """
-    against = "true" if "true" in kernels else "reference"
-    size = max(map(len, kernels.values()))
-    shown = {name: centered(kernels[name], size) for name in (against, "learned")}
+    kernels, against, size = _aligned(kernels)
+    shown = {name: kernels[name] for name in (against, "learned")}
     shown["difference"] = shown["learned"] - shown[against]
     peak = max(np.abs(kernel).max() for kernel in shown.values())
-    figure = Figure((10, 3.7), layout="constrained")
-    extent = size / 2 * np.array([-1, 1, 1, -1])
-    for axis, (name, kernel) in zip(figure.subplots(1, 3), shown.items(), strict=True):
-        drawn = axis.imshow(kernel, cmap="RdBu_r", vmin=-peak, vmax=peak, extent=extent)
-        axis.set_title(f"{name}, at most {np.abs(kernel).max():.2g}", fontsize=10)
-        axis.set_xlabel("pixels", fontsize=9)
-        axis.tick_params(labelsize=8)
-    figure.colorbar(drawn, ax=figure.axes, shrink=0.85, label="weight")
+    titled = [
+        (f"{name}, at most {np.abs(kernel).max():.2g}", kernel, peak)
+        for name, kernel in shown.items()
+    ]
+    figure = _mosaic((10, 3.9), titled, f"Kernels, {size}x{size} pixels")
+    figure.colorbar(figure.axes[-1].images[0], ax=figure.axes, shrink=0.85, label="weight")
     return figure
 
 
@@ -73,30 +66,20 @@ def radial_profile(kernels: dict[str, np.ndarray]) -> Figure:
     Args:
         kernels: as for `comparison`.
     """
-    known = "true" in kernels
-    figure = Figure((7, 5.6 if known else 3.8), layout="constrained")
-    axes = figure.subplots(2 if known else 1, 1, sharex=True, squeeze=False)[:, 0]
-    size = max(map(len, kernels.values()))
-    kernels = {name: centered(kernel, size) for name, kernel in kernels.items()}
+    kernels, against, size = _aligned(kernels)
     offsets = np.arange(size) - size // 2
     radius = np.hypot(offsets[:, None], offsets[None, :])
-
-    def rings(values):
-        return ring_means(values, radius)[: size // 2 + 1]
-
+    figure, above, below = _plots("distance from the center in pixels")
     for name, kernel in kernels.items():
-        axes[0].plot(rings(kernel), label=name, **STYLES[name])
-    axes[0].set_ylabel("mean weight")
-    axes[0].set_title("Radial profile of the kernel", fontsize=11)
-    axes[0].legend(frameon=False)
-    if known:
-        for name in kernels.keys() - {"true"}:
-            error = np.sqrt(rings((kernels[name] - kernels["true"]) ** 2)) / kernels["true"].max()
-            axes[1].semilogy(np.maximum(error, 1e-16), **STYLES[name])
-        axes[1].set_ylabel("error (rms), of the peak")
-    axes[-1].set_xlabel("distance from the center in pixels")
-    for axis in axes:
-        _plain(axis)
+        above.plot(ring_means(kernel, radius)[: size // 2 + 1], label=name, **STYLES[name])
+        if name != against:
+            squares = ring_means((kernel - kernels[against]) ** 2, radius)[: size // 2 + 1]
+            error = np.sqrt(squares) / kernels[against].max()
+            below.semilogy(np.maximum(error, 1e-16), **STYLES[name])
+    above.set_title("Radial profile of the kernel", fontsize=11)
+    above.set(ylabel="mean weight")
+    above.legend(frameon=False)
+    below.set(ylabel=f"difference from {against} (rms)\nof its peak")
     return figure
 
 
@@ -109,8 +92,7 @@ def mtf(kernels: dict[str, np.ndarray], power: np.ndarray, limit: float, sentenc
         limit: end of the identifiable band in cycles/pixel.
         sentence: what can be known, as a title.
     """
-    figure = Figure((7, 5.6), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    figure, above, below = _plots("cycles/pixel")
     lowest = 1e-2
     for name, kernel in kernels.items():
         frequencies, modulus = mtf_profile(kernel)
@@ -118,14 +100,12 @@ def mtf(kernels: dict[str, np.ndarray], power: np.ndarray, limit: float, sentenc
         lowest = min(lowest, modulus.min())
     above.set(ylabel="MTF", ylim=(max(lowest / 30, SMALLEST_MTF), 3))
     above.set_title(sentence.replace("; ", ";\n"), fontsize=10)
-    height, width = power.shape[0], 2 * (power.shape[1] - 1)
-    rings = ring_means(power, frequency_radius(height, width) * height)[: height // 2 + 1]
-    below.semilogy(np.arange(len(rings)) / height, rings, color="tab:green")
-    below.set(ylabel="power of the images", xlabel="cycles/pixel", xlim=(0, 0.5))
+    rings = frequency_rings(power)[: len(power) // 2 + 1]
+    below.semilogy(np.arange(len(rings)) / len(power), rings, color="tab:green")
+    below.set(ylabel="power of the images", xlim=(0, 0.5))
     band = {"facecolor": BAND_COLOR, "edgecolor": "0.7", "label": "identifiable", "zorder": 0}
     for axis in (above, below):
         axis.axvspan(0, min(limit, 0.5), **band)
-        _plain(axis)
     above.legend(frameon=False, loc="lower left", fontsize=9)
     return figure
 
@@ -137,47 +117,68 @@ def residual(sharp: np.ndarray, blurred: np.ndarray, predicted: np.ndarray) -> F
         sharp, blurred, predicted: (height, width, 1), 0..1.
     """
     difference = predicted - blurred
-    reach = np.abs(difference).max() or 1.0
-    figure = Figure((11, 3.3), layout="constrained")
-    axes = figure.subplots(1, 4)
-    shown = {"held out": sharp, "blurred": blurred, "predicted": predicted}
-    for axis, (title, image) in zip(axes, shown.items(), strict=False):
-        _picture(axis, image, title)
-    drawn = axes[3].imshow(difference[..., 0], cmap="RdBu_r", vmin=-reach, vmax=reach)
-    axes[3].set_title("predicted - blurred", fontsize=10)
-    axes[3].set_axis_off()
-    figure.colorbar(drawn, ax=axes[3], shrink=0.8)
+    shown = [("held out", sharp, None), ("blurred", blurred, None), ("predicted", predicted, None)]
+    shown += [("predicted - blurred", difference, np.abs(difference).max() or 1.0)]
+    figure = _mosaic((11, 3.3), shown)
+    figure.colorbar(figure.axes[-1].images[0], ax=figure.axes[-1], shrink=0.8)
     return figure
 
 
-def growth(kernels: list[np.ndarray], errors: list[float]) -> Figure:
-    """The filter after each epoch, on one scale.
+def growth(kernels: list[np.ndarray], true: np.ndarray | None) -> Figure:
+    """The filter after each epoch, on one scale, and its relative L2 error.
 
     Args:
         kernels: float (size, size), one for each epoch so far.
-        errors: relative L2 error of each; empty where the true kernel isn't known.
+        true: the true kernel; None leaves the errors out.
     """
     epochs = np.unique(np.linspace(0, len(kernels) - 1, SHOWN_EPOCHS).astype(int))
     peak = max(np.abs(kernels[epoch]).max() for epoch in epochs) or 1.0
-    figure = Figure((1.7 * max(len(epochs), 3), 2.4 if errors else 2.2), layout="constrained")
-    figure.suptitle("The filter as it grows", fontsize=11)
-    axes = figure.subplots(1, len(epochs), squeeze=False)[0]
-    for axis, epoch in zip(axes, epochs, strict=True):
-        axis.imshow(kernels[epoch], cmap="RdBu_r", vmin=-peak, vmax=peak)
-        error = f"\nerror {terminal.number(errors[epoch])}" if errors else ""
-        axis.set_title(f"epoch {epoch + 1}{error}", fontsize=9)
+    shown = []
+    for epoch in epochs:
+        title = f"epoch {epoch + 1}"
+        if true is not None:
+            title += f"\nerror {terminal.number(relative_l2(kernels[epoch], true))}"
+        shown.append((title, kernels[epoch], peak))
+    return _mosaic((1.7 * max(len(epochs), 3), 2.4), shown, "The filter as it grows")
+
+
+def _mosaic(size: tuple, shown: list[tuple], heading: str = "", rows: int = 1) -> Figure:
+    """Pictures, each with its title.
+
+    Args:
+        size: of the figure in inches.
+        shown: of each picture its title, its pixels, and how far from zero they reach, for a scale
+            with two sides; None shows 0..1 in gray.
+        heading: over all of them.
+        rows: that they are in.
+    """
+    figure = Figure(size, layout="constrained")
+    figure.suptitle(heading, fontsize=11)
+    axes = figure.subplots(rows, len(shown) // rows, squeeze=False)
+    for axis, (title, pixels, reach) in zip(axes.flat, shown, strict=True):
+        if reach is None:
+            axis.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+        else:
+            axis.imshow(pixels, cmap="RdBu_r", vmin=-reach, vmax=reach)
+        axis.set_title(title, fontsize=10)
         axis.set_axis_off()
     return figure
 
 
-def _picture(axis: Axes, image: np.ndarray, title: str = "") -> None:
-    axis.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
-    axis.set_title(title, fontsize=10)
-    axis.set_axis_off()
+def _aligned(kernels: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str, int]:
+    """Kernels padded to one size, which of them the others are compared with, and the size."""
+    size = max(map(len, kernels.values()))
+    kernels = {name: centered(kernel, size) for name, kernel in kernels.items()}
+    return kernels, "true" if "true" in kernels else "reference", size
 
 
-def _plain(axis: Axes) -> None:
-    """Less ink than Matplotlib's default."""
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(color="0.9", linewidth=0.6)
-    axis.set_axisbelow(True)
+def _plots(xlabel: str) -> tuple[Figure, Axes, Axes]:
+    """Two plots, one above the other, of less ink than Matplotlib's default."""
+    figure = Figure((7, 5.6), layout="constrained")
+    axes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    axes[1].set_xlabel(xlabel)
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(color="0.9", linewidth=0.6)
+        axis.set_axisbelow(True)
+    return figure, *axes

@@ -2,15 +2,16 @@
 
 import numpy as np
 from scipy.fft import rfft2
-from scipy.ndimage import zoom
+from scipy.ndimage import center_of_mass, zoom
 
 from foldernet.blur.kernels import centered
-from foldernet.blur.spectrum import frequency_radius, half_plane_counts, ring_means
+from foldernet.blur.spectrum import frame_shape, frequency_rings, half_plane_counts
 
 
 def relative_l2(kernel, true):
     """Norm of the difference over the norm of the true kernel; sizes are aligned by center."""
-    kernel, true = _same_size(kernel, true)
+    size = max(len(kernel), len(true))
+    kernel, true = (centered(np.asarray(each, float), size) for each in (kernel, true))
     return float(np.linalg.norm(kernel - true) / np.linalg.norm(true))
 
 
@@ -24,8 +25,8 @@ def centroid_shift_pixels(kernel, true=None):
 
     Pixels below a tenth of the peak don't count: far from the center their noise would weigh most.
     """
-    reference = np.zeros(2) if true is None else _centroid(np.asarray(true))
-    return float(np.linalg.norm(_centroid(np.asarray(kernel)) - reference))
+    reference = np.zeros(2) if true is None else _centroid(true)
+    return float(np.linalg.norm(_centroid(kernel) - reference))
 
 
 def fwhm_pixels(kernel):
@@ -65,7 +66,7 @@ def mtf_profile(kernel, size=512):
     """
     size = max(size, kernel.shape[0] + 1)
     modulus = np.abs(otf(kernel, size, size))
-    mtf = ring_means(modulus, frequency_radius(size, size) * size)[: size // 2 + 1]
+    mtf = frequency_rings(modulus)[: size // 2 + 1]
     return np.arange(len(mtf)) / size, mtf / modulus[0, 0]
 
 
@@ -75,8 +76,7 @@ def mtf50_cycles_per_pixel(kernel):
     below = np.flatnonzero(mtf < 0.5)
     if not len(below):
         return 0.5
-    after = below[0]
-    pair = slice(after, after - 2 if after > 1 else None, -1)
+    pair = [below[0], below[0] - 1]  # the MTF begins at one
     return float(np.interp(0.5, mtf[pair], frequencies[pair]))
 
 
@@ -91,9 +91,7 @@ def in_band_otf_error(kernel, true, band):
     Returns:
         float; NaN when the band is empty.
     """
-    kernel, true = _same_size(kernel, true)
-    height, width = band.shape[0], 2 * (band.shape[1] - 1)
-    learned, sought = (otf(each, height, width)[band] for each in (kernel, true))
+    learned, sought = (otf(each, *frame_shape(band))[band] for each in (kernel, true))
     if not len(sought):
         return float("nan")
     return float(np.linalg.norm(learned - sought) / np.linalg.norm(sought))
@@ -112,7 +110,7 @@ def attainable_l2(true, standard_error):
     Returns:
         float, 0..1.
     """
-    height, width = standard_error.shape[0], 2 * (standard_error.shape[1] - 1)
+    height, width = frame_shape(standard_error)
     signal, variance = np.abs(otf(true, height, width)) ** 2, standard_error**2
     counts = half_plane_counts(width)
     left = counts * signal / (1 + signal / variance)
@@ -125,12 +123,6 @@ def psnr(predicted, observed):
     return float(-10 * np.log10(mse)) if mse else float("inf")
 
 
-def _same_size(*kernels):
-    size = max(kernel.shape[0] for kernel in kernels)
-    return [centered(np.asarray(kernel, float), size) for kernel in kernels]
-
-
 def _centroid(kernel):
     weight = np.where(kernel > 0.1 * kernel.max(), kernel, 0.0)
-    axis = np.arange(kernel.shape[0]) - (kernel.shape[0] - 1) / 2
-    return np.array([axis @ weight.sum(axis=1), weight.sum(axis=0) @ axis]) / weight.sum()
+    return np.array(center_of_mass(weight)) - (len(kernel) - 1) / 2

@@ -25,11 +25,7 @@ def gaussian(sigma, truncate=4.5):
 
     Returns:
         float64 (size, size), size = 2 * ceil(truncate * sigma) + 1.
-
-    Raises:
-        ValueError: if `sigma` isn't positive.
     """
-    _require_positive(sigma=sigma)
     half = math.ceil(truncate * sigma)
     profile = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
     return _normalized(np.outer(profile, profile))
@@ -44,11 +40,7 @@ def motion(length, angle):
 
     Returns:
         float64 (size, size), size the smallest odd one that holds the antialiased track.
-
-    Raises:
-        ValueError: if `length` isn't positive.
     """
-    _require_positive(length=length)
     across, down = math.cos(math.radians(angle)), -math.sin(math.radians(angle))
 
     def inside(y, x):
@@ -66,11 +58,7 @@ def disk(radius):
 
     Returns:
         float64 (size, size), size the smallest odd one that holds the antialiased disk.
-
-    Raises:
-        ValueError: if `radius` isn't positive.
     """
-    _require_positive(radius=radius)
     return _antialiased(lambda y, x: x * x + y * y <= radius * radius, half=math.ceil(radius))
 
 
@@ -100,12 +88,9 @@ def from_file(path):
             f"'{path}' holds {kernel.dtype} {kernel.shape}, and a kernel is a 2-D array of finite"
             " numbers whose sum is positive."
         )
-    height, width = kernel.shape
-    size = max(height, width) | 1
-    top, left = (size - 1) // 2 - (height - 1) // 2, (size - 1) // 2 - (width - 1) // 2
-    square = np.zeros((size, size))
-    square[top : top + height, left : left + width] = kernel
-    return _normalized(square)
+    size = max(kernel.shape) | 1
+    margins = [(size // 2 - (side - 1) // 2, size // 2 - side // 2) for side in kernel.shape]
+    return _normalized(np.pad(kernel.astype(float), margins))
 
 
 def centered(kernel, size):
@@ -140,8 +125,7 @@ def blur(images, kernel):
     images, kernel = np.asarray(images, float), np.asarray(kernel, float)
     height, width = images.shape[-2:]
     size = len(kernel)
-    # Just so long that what wraps around stays out of the part that is kept.
-    lengths = [next_fast_len(max(side + size // 2, size), real=True) for side in (height, width)]
+    lengths = [transform_length(side, size) for side in (height, width)]
     transfer = rfft2(kernel, lengths)
     start = (size - 1) // 2
     rows, columns = slice(start, start + height), slice(start, start + width)
@@ -152,6 +136,11 @@ def blur(images, kernel):
         spectrum *= transfer
         blurred[index] = irfft2(spectrum, lengths, overwrite_x=True)[rows, columns]
     return blurred
+
+
+def transform_length(image_side, kernel_side):
+    """The shortest fast transform of which what wraps around stays out of the part that is kept."""
+    return next_fast_len(max(image_side + kernel_side // 2, kernel_side), real=True)
 
 
 def observe(sharp, kernel, noise=0.0, bits=0, random=None):
@@ -193,9 +182,3 @@ def _antialiased(inside, half):
 
 def _normalized(kernel):
     return kernel / kernel.sum()
-
-
-def _require_positive(**length):
-    (name, value), *_ = length.items()
-    if not value > 0:
-        raise ValueError(f"{name} is {value}; it has to be a positive number of pixels.")

@@ -12,8 +12,7 @@ from foldernet.blur.kernels import observe
 from foldernet.blur.photographs import photographs
 from foldernet.datasets.image_list import ImageList
 from foldernet.images.reader import READER_VERSION, Header, ImageError, read_image, read_with_header
-from foldernet.images.store import MEMORY_SHARE
-from foldernet.images.threads import threads
+from foldernet.images.store import MEMORY_SHARE, ArrayStore
 from foldernet.terminal import UserError
 
 
@@ -41,25 +40,17 @@ class BlurDataGenerator(ImageDataGenerator):
         super().__init__(**keywords)
         self.kernel, self.noise, self.bits = kernel, noise, bits
 
-    def flow_from_directory(
-        self,
-        directory,
-        blurred=None,
-        crops=512,
-        target_size=(256, 256),
-        batch_size=32,
-        shuffle=True,
-        seed=None,
-    ):
+    def flow_from_directory(self, directory, blurred=None, crops=512, **options):
         """Batches of crops of the photographs in a folder.
 
         Args:
             directory: of photographs at any depth, or an `ImageList` of them.
             blurred: folder with the blurred versions, under the same names; None makes them.
             crops: in an epoch, shared evenly by the photographs.
-            target_size: (height, width) of the crops in pixels.
-            batch_size: crops in a batch.
-            shuffle: draw other crops, in another order, in each epoch; else each has the same.
+            target_size: (height, width) of the crops in pixels; (256, 256) by default.
+            batch_size: crops in a batch; 32 by default.
+            shuffle: draw other crops, in another order, in each epoch, as by default; else each has
+                the same.
             seed: of the crops, the augmentation and the noise: with it, a batch depends on the
                 epoch and its index alone.
 
@@ -73,16 +64,7 @@ class BlurDataGenerator(ImageDataGenerator):
         if (self.kernel is None) == (blurred is None):
             raise ValueError("Give the generator a kernel, or name a folder of blurred images.")
         images = directory if isinstance(directory, ImageList) else photographs(directory)
-        return BlurIterator(
-            images,
-            self,
-            blurred,
-            crops,
-            target_size=target_size,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=seed,
-        )
+        return BlurIterator(images, self, blurred, crops, **options)
 
 
 class BlurIterator(DirectoryIterator):
@@ -174,10 +156,8 @@ def stacked(pairs) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(sharp), np.concatenate(blurred)
 
 
-class PhotographStore:
+class PhotographStore(ArrayStore):
     """Photographs of any size, kept in memory once they are decoded, as far as they fit.
-
-    `foldernet.images.store.ArrayStore` for arrays whose shapes differ, and never on disk.
 
     Args:
         count: how many photographs.
@@ -188,51 +168,28 @@ class PhotographStore:
             with "memory" any.
     """
 
-    purpose = f"reader {READER_VERSION}, photographs"
-
     def __init__(self, count, path_of, read, mode="auto"):
-        self._count, self.path_of, self.read = count, path_of, read
-        self._kept, self._held = {}, 0  # position -> array, and bytes of all
+        purpose = f"reader {READER_VERSION}, photographs"
+        kept = "off" if mode == "off" else "memory"
+        super().__init__(count, path_of, lambda at: read(at)[0], (), purpose, kept)
+        self.read, self._sizes = read, np.zeros(count, int)  # in bytes, of what is kept
+        if self._rows is not None:
+            self._rows = np.empty(count, object)  # whose shapes differ
         free = MEMORY_SHARE * psutil.virtual_memory().available
-        self._room = {"off": 0, "memory": float("inf")}.get(mode, free)
-
-    def __len__(self) -> int:
-        return self._count
-
-    @property
-    def missing(self) -> np.ndarray:
-        """The positions of the photographs that are yet to be decoded, (n,) int."""
-        return np.setdiff1d(np.arange(self._count), list(self._kept)).astype(int)
-
-    def rows(self, positions: np.ndarray) -> list[np.ndarray | ImageError]:
-        """The photographs at `positions`, or why one can't be read."""
-        return list(threads.map(self.row, map(int, positions)))
-
-    def row(self, position: int, make=None) -> np.ndarray | ImageError:
-        """The photograph at `position`, made by `make` if it is missing; or why it can't be
-        read."""
-        if position in self._kept:
-            return self._kept[position]
-        try:
-            row = make(position) if make else self.read(position)[0]
-        except ImageError as error:
-            return error
-        if self._held + row.nbytes < self._room:
-            self._kept[position] = row
-            self._held += row.nbytes
-        return row
-
-    def keep(self, positions: np.ndarray) -> None:
-        """Forget all photographs but those at `positions`, which are numbered anew."""
-        kept = [self._kept.get(int(position)) for position in positions]
-        self._count = len(kept)
-        self._kept = {new: row for new, row in enumerate(kept) if row is not None}
-        self._held = sum(row.nbytes for row in self._kept.values())
-
-    def flush(self) -> None:
-        """Nothing is written."""
+        self._room = float("inf") if mode == "memory" else free
 
     def in_words(self) -> str:
         """What the terminal says of it."""
-        held = terminal.count(len(self._kept), "photograph")
-        return f"{held} in memory, {self._held / 1e6:,.1f} MB"
+        sizes = self._sizes[self._slot]
+        held = terminal.count(np.count_nonzero(sizes), "photograph")
+        return f"{held} in memory, {sizes.sum() / 1e6:,.1f} MB"
+
+    def _made(self, position, make=None):
+        row = super()._made(position, make)
+        if self._rows is not None and not isinstance(row, ImageError):
+            slot = self._slot[position]
+            self._sizes[slot] = row.nbytes
+            if self._sizes.sum() > self._room:
+                self._sizes[slot] = self._keys[slot] = 0
+                self._rows[slot] = None
+        return row

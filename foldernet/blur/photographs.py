@@ -29,7 +29,7 @@ def find(options: BlurOptions) -> Dataset:
         _check_same_names(sharp, blurred)
         return Dataset(Path(sharp.directory), (CLASS,), _split(sharp, options))
     root = Path(options.data).expanduser() if options.data else shipped.folder("photos")
-    parts = folders.split_folders(root) if root.is_dir() else {}
+    parts = folders.split_folders(root, of_classes=False) if root.is_dir() else {}
     if "training" in parts and "validation" in parts:
         splits = {split: photographs(parts[split]) for split in ("training", "validation")}
     else:

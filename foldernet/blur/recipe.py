@@ -6,15 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from foldernet.blur import spectrum
 from foldernet.blur.fourier import rfft2
-from foldernet.blur.spectrum import (
-    FLOOR,
-    batch_curvature,
-    half_plane_counts,
-    hann_taper,
-    power_spectrum,
-    roughness,
-)
+from foldernet.blur.spectrum import FLOOR, frame_shape, half_plane_counts, power_spectrum
 
 # Of the frequencies, and how many times as strong as the images the frame's edge is there, from
 # which on it is hidden. At 97x97 it is 0.2 times as strong in photographs, 6 times in blobs.
@@ -48,17 +42,15 @@ class WhitenedResidual(keras.losses.Loss):
     def call(self, y_true, y_pred):
         height, width = y_pred.shape[1:3]
         if self.whitening.shape != (height, width // 2 + 1):
+            measured = "x".join(map(str, frame_shape(self.whitening)))
             raise ValueError(
-                f"The loss was measured on {_size(self.whitening)} images and got "
-                f"{height}x{width}. Measure the spectrum again at that size."
+                f"The loss was measured on {measured} images and got {height}x{width}. Measure the"
+                " spectrum again at that size."
             )
-        taper = hann_taper(height, width, self.margin)
+        taper = spectrum.hann_taper(height, width, self.margin)
         scale = half_plane_counts(width) / (np.sum(taper**2) * height * width)
-        weight = (scale / self.whitening).T.astype("float32")  # rfft2 returns columns first
         residual = ops.transpose(y_pred - y_true, (0, 3, 1, 2)) * taper.astype("float32")
-        real, imaginary = rfft2(residual, (height, width))
-        power = (ops.square(real) + ops.square(imaginary)) * weight
-        return ops.mean(ops.sum(power, axis=(2, 3)), axis=1)
+        return ops.mean(_weighted_power(residual, scale / self.whitening), axis=1)
 
     def get_config(self):
         return super().get_config() | {"whitening": self.whitening.tolist(), "margin": self.margin}
@@ -77,15 +69,16 @@ class SmoothnessPrior(keras.regularizers.Regularizer):
         self.weight = np.asarray(weight, "float32")
 
     def __call__(self, kernel):
-        height, width = self.weight.shape[0], 2 * (self.weight.shape[1] - 1)
-        real, imaginary = rfft2(kernel[:, :, 0, 0], (height, width))
+        height, width = frame_shape(self.weight)
         counts = half_plane_counts(width) / (height * width)
-        weight = (counts * self.weight).T.astype("float32")
-        return ops.sum((ops.square(real) + ops.square(imaginary)) * weight)
+        return _weighted_power(kernel[:, :, 0, 0], counts * self.weight)
 
 
-def _size(half_plane):
-    return f"{half_plane.shape[0]}x{2 * (half_plane.shape[1] - 1)}"
+def _weighted_power(images, weight):
+    """Power of images (..., height, width), each frequency times its weight, summed over all."""
+    real, imaginary = rfft2(images, frame_shape(weight))
+    weight = weight.T.astype("float32")  # rfft2 returns columns first
+    return ops.sum((ops.square(real) + ops.square(imaginary)) * weight, axis=(-2, -1))
 
 
 @dataclass(frozen=True)
@@ -126,7 +119,7 @@ def hidden_edge(own, shifted, kernel_size):
     Returns:
         int: half the filter, or 0, as always where that would be more than a quarter of the image.
     """
-    half, side = kernel_size // 2, min(own.shape[0], 2 * (own.shape[1] - 1))
+    half, side = kernel_size // 2, min(frame_shape(own))
     outshone = np.quantile(shifted / own - 1, 1 - EDGE_SHARE) > EDGE_EXCESS
     alone = own.min() > FLOOR * own.max()
     return half if outshone and alone and half <= side // 4 else 0
@@ -151,10 +144,10 @@ def measure(sharp, kernel_size, batch_size, strength=0.0, margin=0):
     hidden = 0 if margin else hidden_edge(own, power, kernel_size)
     if hidden:
         margin, power = hidden, power_spectrum(sharp, kernel_size, hidden)
-    penalty = strength * roughness(*sharp.shape[1:])
+    penalty = strength * spectrum.roughness(*sharp.shape[1:])
     whitening = power + FLOOR * power.max() + penalty
     weight = penalty / whitening
-    curvature = batch_curvature(sharp, batch_size, kernel_size, whitening, margin)
+    curvature = spectrum.batch_curvature(sharp, batch_size, kernel_size, whitening, margin)
     return Recipe(
         power=own,
         loss=WhitenedResidual(whitening, margin),

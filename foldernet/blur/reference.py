@@ -1,5 +1,6 @@
 """The kernel without training: one pass over the pairs, then one linear system, in float64."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,7 +73,8 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True, stre
     sharp, blurred = _checked(*held_out)
     margin = 0 if zero_padded else kernel_size // 2
     inside = (..., *(slice(margin, side - margin) for side in sharp.shape[1:]))
-    penalty = _roughness_correlation(kernel_size)
+    period = (next_fast_len(4 * kernel_size, real=True),) * 2
+    penalty = _lags(roughness(*period), period, kernel_size - 1)
 
     def attempt(strength):
         # Without a prior the last digits count; with one, its bias is far above 1e-9.
@@ -97,11 +99,10 @@ def _checked(sharp, blurred):
     batches = []
     for name, batch in (("sharp", sharp), ("blurred", blurred)):
         batch = np.asarray(batch, float)
-        batch = batch[..., 0] if batch.ndim == 4 else batch
-        batch = batch[None] if batch.ndim == 2 else batch
         if not np.isfinite(batch).all():
             raise UserError(f"A {name} image holds NaN or infinity. Remove or repair it.")
-        batches.append(batch)
+        batch = batch[..., 0] if batch.ndim == 4 else batch
+        batches.append(batch[None] if batch.ndim == 2 else batch)
     return batches
 
 
@@ -114,8 +115,7 @@ def _correlations(pairs, kernel_size, zero_padded):
         Both per pixel of the window.
     """
     half = kernel_size // 2
-    auto = cross = shape = None
-    pixels, variation = 0.0, 0.0
+    shape, pixels, variation = None, 0.0, 0.0
     if hasattr(pairs, "__len__"):  # a Keras iterator has a length, and yet never ends
         pairs = map(pairs.__getitem__, range(len(pairs)))
     for sharp, blurred in pairs:
@@ -126,8 +126,7 @@ def _correlations(pairs, kernel_size, zero_padded):
             _require_window(shape, margin, kernel_size)
             window = hann_taper(*shape, margin)
             lengths = [next_fast_len(side + 2 * half, real=True) for side in shape]
-            auto = np.zeros((lengths[0], lengths[1] // 2 + 1), complex)
-            cross = np.zeros_like(auto)
+            auto, cross = np.zeros((2, lengths[0], lengths[1] // 2 + 1), complex)
         if sharp.shape[1:] != shape:
             raise UserError(
                 f"Images of {shape} and {sharp.shape[1:]} pixels came together. Crop all of them "
@@ -146,6 +145,14 @@ def _correlations(pairs, kernel_size, zero_padded):
     return _lags(auto, lengths, 2 * half) / pixels, _lags(cross, lengths, half) / pixels
 
 
+def roomy_size(image_size, zero_padded=True):
+    """The largest odd `kernel_size` that leaves `estimate_kernel` half of an image to look
+    through."""
+    sides = 1 if zero_padded else 2  # of half a filter, on each side of the window
+    window = max(image_size / 2, SMALLEST_WINDOW + 1)
+    return max(1, math.ceil((image_size - window) / sides) | 1)
+
+
 def _require_window(shape, margin, kernel_size):
     window = min(shape) - 2 * margin
     if window < SMALLEST_WINDOW:
@@ -161,11 +168,6 @@ def _lags(spectrum, lengths, largest):
     """The correlation at lags -largest..largest on both axes."""
     lags = np.arange(-largest, largest + 1)
     return irfft2(spectrum, lengths)[np.ix_(lags, lags)]
-
-
-def _roughness_correlation(kernel_size):
-    side = next_fast_len(4 * kernel_size, real=True)
-    return _lags(roughness(side, side), (side, side), kernel_size - 1)
 
 
 def _solve(auto, cross, tolerance):

@@ -69,6 +69,17 @@ def ring_means(values, radius):
     return np.bincount(ring, values.ravel()) / np.bincount(ring)
 
 
+def frame_shape(half_plane):
+    """The size (height, width) of the images, of even width, that a half plane is of."""
+    return half_plane.shape[0], 2 * (half_plane.shape[1] - 1)
+
+
+def frequency_rings(half_plane):
+    """Average a half plane over rings of frequency: ring i is that of i / height cycles/pixel."""
+    height, width = frame_shape(half_plane)
+    return ring_means(half_plane, frequency_radius(height, width) * height)
+
+
 def power_spectrum(images, kernel_size=1, margin=0, seed=0):
     """Measures the mean power spectrum of images as a filter of a given size sees them.
 
@@ -213,14 +224,12 @@ def identifiable_band(power, noise_variance, pixels, kernel, tolerance=0.01):
         limit: cycles per pixel up to which every ring of frequencies is inside the band on
             average; 0.5 * sqrt(2), the corner of the plane, if all are.
     """
-    height, width = power.shape[0], 2 * (power.shape[1] - 1)
     largest_error = tolerance * np.linalg.norm(kernel)
 
     def determined(power):
         error = standard_error(power, noise_variance, pixels, kernel.shape[0])
         return error <= largest_error
 
-    rings = ring_means(power, frequency_radius(height, width) * height)
-    beyond = np.flatnonzero(~determined(rings))
-    limit = beyond[0] / height if len(beyond) else np.sqrt(0.5)
+    beyond = np.flatnonzero(~determined(frequency_rings(power)))
+    limit = beyond[0] / len(power) if len(beyond) else np.sqrt(0.5)
     return determined(power), float(limit)

@@ -2,20 +2,15 @@
 
 import math
 import os
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import cached_property
+
+import numpy as np
 
 from foldernet import terminal
 from foldernet.blur import photographs
 from foldernet.blur.options import BlurOptions
 from foldernet.tasks.task import Task
 from foldernet.terminal import UserError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from foldernet.blur.pairs import BlurIterator
-    from foldernet.blur.reference import KernelEstimate
 
 HELD_OUT_CROPS = 32
 MEASURED_CROPS = 128  # whose spectrum sets the loss and the step
@@ -27,7 +22,6 @@ class Blur(Task):
     """Learn the filter that turns images into their blurred versions.
 
     Attributes, from `measure` on:
-        kernel: float64 (size, size), the true one; None for a user's own pairs.
         kernel_size: pixels per side of the filter.
         reference: the kernel by linear regression.
         recipe: the images' own spectrum, and by it loss, prior and step size.
@@ -42,9 +36,8 @@ class Blur(Task):
     def files(self, dataset):
         found, options = super().files(dataset), self.options
         if options.pairs:
-            folder = os.fspath(options.pairs[1])
             for name in [*found]:
-                found[f"blurred/{name}"] = os.path.join(folder, name.partition("/")[2])
+                found[f"blurred/{name}"] = os.path.join(options.pairs[1], name.partition("/")[2])
         kernel = {"kernel": options.kernel} if os.path.isfile(options.kernel) else {}
         return found | kernel
 
@@ -53,17 +46,15 @@ class Blur(Task):
         others in each epoch, in any of four orientations where the blur is made here."""
         from foldernet.blur.pairs import BlurDataGenerator
 
-        options = self.options
-        common = {"kernel": self._true_kernel(), "noise": options.noise, "bits": options.bits}
-        common["cache"] = options.cache
-        # Turned over before the blur, a photograph is as good as another; pairs stay as shot.
-        turned = {"horizontal_flip": True, "vertical_flip": True}
-        batches = {}
-        for split in ("training", "validation"):
+        options, batches = self.options, {}
+        camera = self.kernel, options.noise, options.bits
+        for split, images in dataset.splits.items():
             training = split == "training"
-            generator = BlurDataGenerator(**common, **(turned if training else {}))
+            # Turned over before the blur, a photograph is as good as another; pairs stay as shot.
+            turned = {"horizontal_flip": training, "vertical_flip": training}
+            generator = BlurDataGenerator(*camera, cache=options.cache, **turned)
             batches[split] = generator.flow_from_directory(
-                dataset.splits[split],
+                images,
                 blurred=options.pairs[1] if options.pairs else None,
                 crops=options.crops if training else HELD_OUT_CROPS,
                 target_size=(options.image_size, options.image_size),
@@ -79,18 +70,15 @@ class Blur(Task):
 
         Nothing here looks at the true kernel but the default size of the filter.
         """
-        import numpy as np
-
         from foldernet.blur.pairs import first_epoch, stacked
         from foldernet.blur.recipe import measure
+        from foldernet.blur.reference import roomy_size
 
         options, training = self.options, batches["training"]
-        self.kernel = self._true_kernel()
         held_out = stacked(first_epoch(batches["validation"]))
-        size = options.kernel_size
+        size, largest = options.kernel_size, roomy_size(options.image_size, not options.pairs)
         if size is None and self.kernel is None:
-            first = self._reference(training, self._largest_reference(), held_out)
-            size = _support(first.kernel)
+            size = _support(self._reference(training, largest, held_out).kernel)
         elif size is None:
             size = min(_odd(ROOM * len(self.kernel)), _odd(options.image_size - 2))
         if size % 2 == 0:
@@ -98,8 +86,7 @@ class Blur(Task):
         self._check_size("The filter", size)
 
         terminal.status(f"Solving for a kernel of {size}x{size}, the reference, and its spectra")
-        reference_size = min(size, self._largest_reference())
-        self.reference = self._reference(training, reference_size, held_out)
+        self.reference = self._reference(training, min(size, largest), held_out)
         few = min(math.ceil(MEASURED_CROPS / options.batch_size), len(training))
         sharp = np.concatenate([training.exact(0, index)[0] for index in range(few)])[..., 0]
         strength = self.reference.strength if self._noisy else 0.0
@@ -111,9 +98,7 @@ class Blur(Task):
 
         options = self.options
         prior = self.recipe.prior if options.loss == "whitened" else None
-        return single_filter(
-            options.image_size, self.kernel_size, init=options.init, regularizer=prior
-        )
+        return single_filter(options.image_size, self.kernel_size, 1, options.init, prior)
 
     def compile_arguments(self, steps_per_epoch):
         from foldernet.training import optimizers
@@ -176,8 +161,10 @@ class Blur(Task):
         ones."""
         return bool(self.options.noise or self.options.bits or self.options.pairs)
 
-    def _true_kernel(self) -> "np.ndarray | None":
-        """The kernel that the options name, float64 (size, size), odd; None for a user's own pairs.
+    @cached_property
+    def kernel(self) -> np.ndarray | None:
+        """The true kernel, as the options name it, float64 (size, size), odd; None for a user's own
+        pairs.
 
         Raises:
             UserError: no such file, or it is larger than the images.
@@ -196,28 +183,18 @@ class Blur(Task):
         self._check_size("The kernel", len(kernel))
         return kernel
 
-    def _reference(self, training: "BlurIterator", size: int, held_out) -> "KernelEstimate":
+    def _reference(self, training, size: int, held_out):
         """`estimate_kernel`, with a prior where there is noise or nothing else converges."""
         from foldernet.blur.pairs import first_epoch
-        from foldernet.blur.reference import estimate_kernel
+        from foldernet.blur.reference import STRENGTHS, estimate_kernel
 
-        estimate = partial(
-            estimate_kernel, kernel_size=size, held_out=held_out, zero_padded=not self.options.pairs
-        )
-        if not self._noisy:
-            found = estimate(first_epoch(training), strengths=(0.0,))
+        zero_padded = not self.options.pairs
+        for strengths in [STRENGTHS] if self._noisy else [(0.0,), STRENGTHS]:
+            pairs = first_epoch(training)
+            found = estimate_kernel(pairs, size, held_out, zero_padded, strengths)
             if found.converged:
-                return found
-        return estimate(first_epoch(training))
-
-    def _largest_reference(self) -> int:
-        """The largest odd filter that leaves the reference half of the image to look through."""
-        from foldernet.blur.reference import SMALLEST_WINDOW
-
-        image_size = self.options.image_size
-        sides = 2 if self.options.pairs else 1  # of half a filter, on each side of the window
-        window = max(image_size / 2, SMALLEST_WINDOW + 1)
-        return max(1, _odd((image_size - window) / sides))
+                break
+        return found
 
     def _check_size(self, what: str, size: int) -> None:
         image_size = self.options.image_size
@@ -228,10 +205,8 @@ class Blur(Task):
             )
 
 
-def _support(kernel: "np.ndarray") -> int:
+def _support(kernel: np.ndarray) -> int:
     """Half as large again as the centered square outside of which a first estimate is near zero."""
-    import numpy as np
-
     center = len(kernel) // 2
     reach = np.abs(np.argwhere(kernel > SUPPORT * kernel.max()) - center).max()
     return min(_odd(ROOM * (2 * reach + 1)), len(kernel))

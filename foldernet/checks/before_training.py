@@ -2,16 +2,25 @@
 
 from typing import Any
 
-from foldernet.checks import quarantine, report
+from foldernet.checks import layout, quarantine, report
 from foldernet.checks.options import StrictOptions
 from foldernet.checks.quarantine import FINDINGS
+from foldernet.datasets.folders import NoClassesError
 from foldernet.datasets.image_list import Dataset
+from foldernet.terminal import UserError
 
 Options = StrictOptions
 
 
+def explain(options: StrictOptions, error: UserError) -> None:
+    """Raise UserError if the folder shows why no classes were found in it."""
+    if isinstance(error, NoClassesError) and options.data:
+        layout.explain(options.data.expanduser())
+
+
 def exclude(options: StrictOptions, dataset: Dataset) -> Dataset:
-    """The dataset less the images that its quarantine.csv leaves out."""
+    """The dataset less the images that its quarantine.csv leaves out; names what isn't used."""
+    layout.check(dataset)
     return quarantine.obeyed(dataset, options.strict)
 
 
@@ -41,7 +50,7 @@ def examine(
     for index, iterator in enumerate(batches.values()):
         unreadable = np.flatnonzero(~examined.readable[examined.split == index])
         if len(unreadable):
-            iterator.leave_out(unreadable)
+            _leave_out(iterator, unreadable)
     found = findings(dataset, examined, options.cache)
     decided = quarantine.decisions(dataset.root)
     kept = {key for key, leave_out in decided.items() if not leave_out and FINDINGS.get(key[1])}
@@ -50,5 +59,19 @@ def examine(
         report.refuse(quarantine.leaving_out(found, decided))
     unreadable = {error.path for error in examined.errors.values()}
     why = "can be read, as said above. Replace or remove them."
-    dataset = dataset.without(unreadable, why) if unreadable else dataset
+    dataset = quarantine.without(dataset, unreadable, why) if unreadable else dataset
     return dataset, [("images", examined.sizes)]
+
+
+def _leave_out(iterator: Any, positions: Any) -> None:
+    """Take the files at these positions out of an iterator that nothing has been taken from yet."""
+    import numpy as np
+
+    kept = np.setdiff1d(np.arange(iterator.samples), positions)
+    iterator.store.keep(kept)
+    iterator.filenames = [iterator.filenames[position] for position in kept]
+    if iterator.class_mode is not None:
+        iterator.classes = iterator.classes[kept]
+    iterator.samples = len(kept)
+    iterator.n = iterator.per_epoch or iterator.samples
+    iterator.ready = [0.0] * len(iterator)

@@ -1,7 +1,7 @@
 """The function behind check.py and `foldernet check`."""
 
 from foldernet import command_line, rooms, terminal
-from foldernet.checks import quarantine, report
+from foldernet.checks import layout, quarantine, report
 from foldernet.checks.options import CheckOptions
 from foldernet.options import TrainOptions
 
@@ -12,7 +12,8 @@ def check(arguments: list[str] | None = None) -> int:
     options = command_line.parse(CheckOptions, arguments, "check")
     task = rooms.task_class(options.mode)
     shared = {name: getattr(options, name) for name in ("data", "mode", "validation_split")}
-    dataset = task(task.Options(**shared)).find_dataset()
+    dataset = rooms.find_dataset(task(task.Options(**shared)))
+    layout.check(dataset)
 
     from foldernet.checks.examine import examine  # decoders, needed now that there are images
     from foldernet.checks.findings import findings, imbalance
@@ -28,7 +29,7 @@ def check(arguments: list[str] | None = None) -> int:
     found = findings(dataset, examined, cache)
     report.show(dataset, examined.sizes, found, imbalance(dataset))
     left_out = quarantine.update(dataset.root, found)
-    if (path := dataset.root / quarantine.FILE).exists():
+    if (path := quarantine.file_of(dataset.root)).exists():
         images = terminal.count(len({finding.path for finding in left_out}), "image")
         terminal.result(f"{path}: {images} left out of training; its column leave_out decides")
     if options.strict:

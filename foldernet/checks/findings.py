@@ -16,7 +16,10 @@ from foldernet.images.reader import FORMATS
 TINY_SIDE = 8  # pixels; a shorter side holds next to nothing
 ODD_PROPORTIONS = 4.0  # times the usual; a phone's photographs upright and lying differ 3.2 times
 IMBALANCE = 10.0  # largest class over smallest
-ALSO_NAMED = {"jpg": "JPEG", "mpo": "JPEG", "tif": "TIFF"}  # file extension -> format
+# File extension -> format, where it isn't its name.
+ALSO_NAMED = {"tif": "TIFF", "apng": "PNG", "heic": "HEIF", "hif": "HEIF"}
+ALSO_NAMED |= dict.fromkeys(("jpg", "jpe", "jfif", "mpo"), "JPEG")
+ALSO_NAMED |= dict.fromkeys(("pgm", "pbm", "pnm"), "PPM")
 
 
 def findings(dataset: Dataset, examined: Examined, cache: str) -> list[Finding]:

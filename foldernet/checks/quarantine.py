@@ -1,4 +1,5 @@
-"""quarantine.csv, beside the classes: which images train.py leaves out, and why.
+"""quarantine.csv, beside the classes: which images train.py leaves out, and why. Where that folder
+can't be written to, it is a file in the user's own data folder.
 
 check.py adds a row for each new finding, and leaves the rows that are there alone: they are the
 user's to change, add or delete. A row that was deleted is not written again, and counts as "no"; a
@@ -10,9 +11,12 @@ Imports neither OpenCV nor Pillow: it is read while a wrong folder could still b
 
 import csv
 import dataclasses
+import hashlib
 import io
 import os
 from pathlib import Path
+
+import platformdirs
 
 from foldernet import terminal
 from foldernet.datasets.image_list import Dataset
@@ -20,7 +24,6 @@ from foldernet.files import write_whole
 from foldernet.terminal import UserError
 
 FILE = "quarantine.csv"
-WRITTEN = ".quarantine-rows"  # path and finding of every row that check.py wrote
 COLUMNS = ("path", "finding", "detail", "leave_out")
 ANSWERS = dict.fromkeys(("yes", "y", "true", "1"), True)
 ANSWERS |= dict.fromkeys(("no", "n", "false", "0", ""), False)
@@ -61,6 +64,19 @@ class Finding:
     @property
     def key(self) -> Key:
         return terminal.cell(self.path), self.kind
+
+
+def file_of(root: Path) -> Path:
+    """The file with what is decided on a dataset's images, whether or not there is one yet."""
+    if (root / FILE).exists() or os.access(root, os.W_OK):
+        return root / FILE
+    digest = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8).hexdigest()
+    return platformdirs.user_data_path("foldernet") / f"quarantine-{digest}.csv"
+
+
+def _record_of(file: Path) -> Path:
+    """The hidden file with path and finding of every row that check.py wrote."""
+    return file.with_name(f".{file.stem}-rows")
 
 
 def relative(path: str, root: Path) -> str:
@@ -107,7 +123,7 @@ def obeyed(dataset: Dataset, strict: bool) -> Dataset:
         for name in images.names:
             here = f"{folder}/{name}".replace(os.sep, "/").removeprefix("./")
             paths[terminal.cell(here)] = os.path.join(images.directory, name)
-    where = f"'{dataset.root / FILE}'"
+    where = f"'{file_of(dataset.root)}'"
     if unmatched := sorted({_key(row)[0] for row in rows} - paths.keys()):
         terminal.warn(f"{where} names images that aren't there: {terminal.listed(unmatched, 3)}")
     chosen = [key for key, leave_out in decided.items() if leave_out and key[0] in paths]
@@ -122,7 +138,28 @@ def obeyed(dataset: Dataset, strict: bool) -> Dataset:
         return dataset
     terminal.status(f"{terminal.count(len(left_out), 'image')} left out, as {where} says")
     why = f"is left by {where}. Change its column leave_out, or add images."
-    return dataset.without(left_out, why)
+    return without(dataset, left_out, why)
+
+
+def without(dataset: Dataset, paths: set[str], why: str) -> Dataset:
+    """The dataset less the images at `paths`.
+
+    Args:
+        why: ends the sentence of the error, and says how to correct it: "can be read. ...".
+
+    Raises:
+        UserError: a class has no training image left, or validation has none at all.
+    """
+    splits = {
+        split: images.take([path not in paths for path in images.paths])
+        for split, images in dataset.splits.items()
+    }
+    counts = zip(dataset.classes, splits["training"].counts.tolist(), strict=True)
+    if empty := [label for label, count in counts if not count]:
+        raise UserError(f"No training image of class {terminal.listed(empty)} {why}")
+    if not len(splits["validation"]):
+        raise UserError(f"No validation image {why}")
+    return dataclasses.replace(dataset, splits=splits)
 
 
 def update(root: Path, findings: list[Finding]) -> list[Finding]:
@@ -136,7 +173,8 @@ def update(root: Path, findings: list[Finding]) -> list[Finding]:
         UserError: the file can't be understood, or can't be written.
     """
     fields, rows, decided = _read(root)
-    path, record = root / FILE, root / WRITTEN
+    path = file_of(root)
+    record = _record_of(path)
     found = {finding.key for finding in findings}
     yes = {key for key, leave_out in decided.items() if leave_out and key[1] in FINDINGS}
     if gone := sorted({image for image, _ in yes - found}):
@@ -157,6 +195,7 @@ def update(root: Path, findings: list[Finding]) -> list[Finding]:
         keys = io.StringIO()
         csv.writer(keys).writerows(sorted(found | decided.keys()))
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             for file, text in ((path, table.getvalue()), (record, keys.getvalue())):
                 write_whole(
                     file,
@@ -172,7 +211,8 @@ def update(root: Path, findings: list[Finding]) -> list[Finding]:
 
 def _read(root: Path) -> tuple[list[str], list[dict[str, str]], dict[Key, bool]]:
     """The file's columns, ours and perhaps others of the user's; its rows; and `decisions`."""
-    path, record = root / FILE, root / WRITTEN
+    path = file_of(root)
+    record = _record_of(path)
     if not path.exists():
         return list(COLUMNS), [], {}
     try:

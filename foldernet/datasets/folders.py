@@ -2,9 +2,10 @@
 
 import glob
 import os
+import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +15,38 @@ from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.datasets.split import split_by_content
 from foldernet.terminal import UserError
 
+HEIC = (".heic", ".heif", ".hif")
+PILLOW_HEIF = find_spec("pillow_heif") is not None  # Pillow can't read those by itself
 IMAGE_EXTENSIONS = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".mpo"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".gif"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif"),
+    *(HEIC if PILLOW_HEIF else ()),
 )
-# Name of a split's folder -> split.
-SPLITS = {"train": "training", "test": "test"}
-SPLITS |= dict.fromkeys(("val", "valid", "validation"), "validation")
+# Words in a folder's name -> split.
+SPLITS = {
+    "training": {"train", "training"},
+    "validation": {"val", "valid", "validation", "dev"},
+    "test": {"test", "testing", "eval", "evaluation"},
+}
+# Folders that systems and programs put beside or among images; hidden ones are passed over anyway.
+SYSTEM_FOLDERS = {
+    *("__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "system volume information"),
+}
+RUNS = {"models": "*/.lock", "logs": "*/*/events.out.tfevents.*"}  # ours, and what tells
 EXPECTED = "<class>/*.jpg, or train/<class>/*.jpg and val/<class>/*.jpg"
+
+
+class NoClassesError(UserError):
+    """A folder, the text says which, doesn't hold images of two classes or more."""
 
 
 def find(root: Path | None, validation_split: float = 0.2, cache: str = "auto") -> Dataset:
     """Find the classes and splits in a folder.
 
     Args:
-        root: holds train/ and val/ (also valid/, validation/), perhaps test/; or train/ alone, or
-            the class folders themselves, of which a part is kept for validation. None stands for
-            the animals that ship with the project, which are unpacked the first time.
+        root: holds train/ and val/, perhaps test/ (or as `split_folders` knows them); or train/
+            alone, or the class folders themselves, of which a part is kept for validation. None
+            stands for the animals that ship with the project, which are unpacked the first time.
         validation_split: share of every class for validation where there is no val/, 0..1.
         cache: where the hashes that decide it are kept, as for images.
 
@@ -59,7 +76,7 @@ def _find(root: Path, validation_split: float, cache: str) -> Dataset:
             f"'{root}' has {held_out}/ but no train/. Move the class folders to train/"
             f" ({EXPECTED}), or that folder elsewhere."
         )
-    training = _with_images(root, scan(folders.get("training", root)))
+    training = _with_images(scan(folders.get("training", root)))
     splits = {"training": training}
     if "validation" not in folders:
         splits = split_by_content(training, validation_split, cache)
@@ -68,8 +85,8 @@ def _find(root: Path, validation_split: float, cache: str) -> Dataset:
     validation = splits["validation"]
     if not len(validation):
         raise UserError(
-            f"No image of '{validation.directory}' is left for validation. Add more images or a"
-            " val/ folder, or raise --validation-split."
+            f"No image of '{validation.directory}' is left for validation. Add more images, at"
+            " least two of a class, or a val/ folder."
         )
     for split, consequence in (("validation", "; its accuracy stays unknown"), ("test", "")):
         if missing := _classes_without_images(splits[split]) if split in splits else []:
@@ -79,22 +96,38 @@ def _find(root: Path, validation_split: float, cache: str) -> Dataset:
     return Dataset(root, training.classes, {split: splits[split] for split in order})
 
 
-def split_folders(root: Path) -> dict[str, Path]:
+def split_folders(root: Path, of_classes: bool = True) -> dict[str, Path]:
     """Which folders in `root` are splits: "training", "validation", "test" -> path, if there.
+
+    A split's name is one of the words in `SPLITS` or, beside training images, has one of them:
+    `Training`, `pets_train`, `train2017`. A folder `train` of images among those of other classes
+    is a class, and so is `test_tube`.
+
+    Args:
+        root: a folder.
+        of_classes: whether splits hold class folders, and not the images themselves.
 
     Raises:
         UserError: two could be the same split.
     """
+    folders = subfolders(root)
+    words = {name: {name.lower(), *re.findall("[a-z]+", name.lower())} for name in folders}
+    deep = [name for name in folders if not of_classes or subfolders(root / name)]
+    all_splits = {name.lower() for name in folders} <= set().union(*SPLITS.values())
     found = {}
-    for path in sorted(root.iterdir()):
-        split = SPLITS.get(path.name.lower())
-        if split and path.is_dir():
-            if split in found:
-                raise UserError(
-                    f"'{root}' has {found[split].name}, {path.name}, and only one of them can be"
-                    f" the {split} split. Rename or move the other."
-                )
-            found[split] = path
+    for split, names in SPLITS.items():
+        free = folders if all_splits and split != "test" else deep
+        free = [name for name in free if root / name not in found.values()]
+        loose = [name for name in free if words[name] & names]
+        bare = [name for name in loose if name.lower() in names]
+        known = bare or (loose if split == "training" or "training" in found else [])
+        if len(known) > 1:
+            raise UserError(
+                f"'{root}' has {terminal.listed(known)}, and only one of them can be the {split}"
+                " split. Rename or move the other."
+            )
+        if known:
+            found[split] = root / known[0]
     return found
 
 
@@ -118,7 +151,7 @@ def scan(
     """
     directory = os.fspath(directory)
     if classes is None:
-        classes = sorted(_subfolders(directory), key=_composed)
+        classes = sorted(subfolders(directory), key=_composed)
     names_of = {}
     for folder in classes:
         names = names_of.setdefault(_composed(folder), [])
@@ -147,7 +180,14 @@ def list_images(
             continue
         seen.add(_identity(path))
         names, prefix = [], os.path.join(folder, "")
-        with os.scandir(path) as entries:
+        try:
+            entries = os.scandir(path)
+        except PermissionError as error:
+            if not folder:
+                raise
+            terminal.warn(f"'{path}' can't be listed ({error.strerror}), and is passed over")
+            continue
+        with entries:
             for entry in entries:
                 name = entry.name
                 # A plain file, as most are: the system said so with its name.
@@ -190,38 +230,19 @@ def expand(names: Iterable[str]) -> tuple[list[str], list[str]]:
     return list(found), missing
 
 
-def _with_images(root: Path, training: ImageList) -> ImageList:
+def _with_images(training: ImageList) -> ImageList:
     """The training images and the classes that have any; raises UserError unless there are two."""
     empty = _classes_without_images(training)
     filled = [label for label in training.classes if label not in empty]
-    if not filled:
-        raise UserError(_why_no_images(training.directory))
-    if len(filled) == 1:
-        inside = Path(training.directory, filled[0])
-        deeper = any(list_images(inside, name) for name in _subfolders(inside))
-        hint = f" Perhaps you meant '{inside}'." if deeper and inside.parent == root else ""
-        raise UserError(
-            f"'{training.directory}' holds images of only one class, '{filled[0]}', and a"
-            f" classifier needs at least two. Expected {EXPECTED}.{hint}"
+    if len(filled) < 2:
+        found = f"images of only one class, '{filled[0]}'" if filled else "no images in folders"
+        raise NoClassesError(
+            f"'{training.directory}' holds {found}, and a classifier needs at least two classes."
+            f" Expected {EXPECTED}."
         )
     if empty:
         terminal.warn(f"no images in class {terminal.listed(empty)}; left out")
     return _with_classes(training, filled)
-
-
-def _why_no_images(where: str) -> str:
-    if loose := [name for name in os.listdir(where) if name.lower().endswith(IMAGE_EXTENSIONS)]:
-        return (
-            f"'{where}' holds {terminal.count(len(loose), 'image')} but no class folders."
-            f" Move each image to a folder named after its class: {EXPECTED}."
-        )
-    files = [name for _, _, names in os.walk(where) for name in names]
-    extensions = Counter(os.path.splitext(name)[1].lower() or "no extension" for name in files)
-    others = ", ".join(f"{number:,} {name}" for name, number in extensions.most_common(3))
-    return (
-        f"No images in '{where}'{f' (but files: {others})' if others else ''}. Expected"
-        f" {EXPECTED}, with one of the extensions {' '.join(IMAGE_EXTENSIONS)}."
-    )
 
 
 def _with_classes_of(training: ImageList, other: ImageList, split: str) -> ImageList:
@@ -251,9 +272,12 @@ def _classes_without_images(images: ImageList) -> list[str]:
     return [images.classes[index] for index in np.flatnonzero(images.counts == 0)]
 
 
-def _subfolders(path: str | os.PathLike) -> list[str]:
+def subfolders(path: str | os.PathLike) -> list[str]:
+    """Names of the folders in a folder, sorted; not of hidden ones, a system's, or our runs'."""
     with os.scandir(path) as entries:
-        return [entry.name for entry in entries if _visible(entry) and entry.is_dir()]
+        names = [entry.name for entry in entries if _visible(entry) and entry.is_dir()]
+    runs = (name for name, sign in RUNS.items() if any(Path(path).glob(f"{name}/{sign}")))
+    return sorted({*names} - {*runs})
 
 
 def _composed(name: str) -> str:
@@ -261,8 +285,8 @@ def _composed(name: str) -> str:
 
 
 def _visible(entry: os.DirEntry) -> bool:
-    """Neither hidden nor a link that leads nowhere."""
-    if entry.name.startswith(".") or entry.name == "__MACOSX":
+    """Neither hidden nor a system's nor a link that leads nowhere."""
+    if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FOLDERS:
         return False
     return not entry.is_symlink() or os.path.exists(entry.path)
 

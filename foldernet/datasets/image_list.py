@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from foldernet import terminal
-from foldernet.terminal import UserError
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageList:
@@ -62,24 +59,3 @@ class Dataset:
     root: Path
     classes: tuple[str, ...]
     splits: dict[str, ImageList]
-
-    def without(self, paths: set[str], why: str) -> "Dataset":
-        """This dataset less the images at `paths`.
-
-        Args:
-            why: ends the sentence of the error, and says how to correct it: "can be read. ...".
-
-        Raises:
-            UserError: a class has no training image left, or validation has none at all.
-        """
-        splits = {
-            split: images.take(np.array([path not in paths for path in images.paths], bool))
-            for split, images in self.splits.items()
-        }
-        empty = np.flatnonzero(splits["training"].counts == 0)
-        if len(empty):
-            names = terminal.listed(self.classes[index] for index in empty)
-            raise UserError(f"No training image of class {names} {why}")
-        if not len(splits["validation"]):
-            raise UserError(f"No validation image {why}")
-        return dataclasses.replace(self, splits=splits)

@@ -1,4 +1,4 @@
-"""Training or validation: each image's side follows from its content alone."""
+"""Training or validation: each image's side follows from its content."""
 
 import hashlib
 
@@ -13,14 +13,23 @@ def split_by_content(
 ) -> dict[str, ImageList]:
     """Split a list into "training" and "validation", each image by a hash of its bytes.
 
-    Adding or renaming images never moves another from one side to the other, and exact duplicates
-    land on the same side. The shares are therefore only about what was asked for.
+    Renaming images never moves one from one side to the other, nor does adding images to a class
+    that has some on both, and exact duplicates land on the same side. The shares are therefore only
+    about what was asked for. Of a class whose images would all be on one side, one is put on the
+    other, if it has two that differ; that one may move back when images are added.
 
     Args:
         validation_split: share of the images for validation, 0..1.
         cache: where hashes are kept for the next run, as for images.
     """
-    held_out = content_positions(images.paths, cache) < validation_split
+    positions = content_positions(images.paths, cache)
+    held_out = positions < validation_split
+    for label in range(len(images.classes)):
+        here = np.flatnonzero(images.labels == label)
+        if len(here) and held_out[here].all():
+            held_out[here[positions[here] == positions[here].max()]] = False
+        elif len(here) and not held_out[here].any() and np.ptp(positions[here]):
+            held_out[here[positions[here] == positions[here].min()]] = True
     return {"training": images.take(~held_out), "validation": images.take(held_out)}
 
 

@@ -1,6 +1,7 @@
-"""Figures of a classifier: what it is trained on, what it confuses, and what it has learned."""
+"""What comes of a classifier: what it is trained on, what it confuses, and what it has learned."""
 
 import math
+import os
 
 import keras
 import numpy as np
@@ -8,9 +9,14 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
 from foldernet import terminal
+from foldernet.datasets.image_list import Dataset
 from foldernet.evaluation.figure_log import FigureLog
+from foldernet.figures.names import STYLE, drawable, fitted
+from foldernet.figures.predictions import write_predictions
+from foldernet.training.runs import Run
 
 LABELLED_CLASSES = 30  # beyond it, names and counts in a confusion matrix can't be read
+LABEL_WIDTH = 2.2  # inches that a name may take there
 WORST_MISTAKES = 24
 SHOWN_IMAGES = 32
 
@@ -18,34 +24,46 @@ SHOWN_IMAGES = 32
 def draw_batches(batches, classes: tuple[str, ...], log: FigureLog) -> None:
     """Draw the first batch of the training iterator as the network will see it."""
     images, one_hot = batches[0]
-    names = [classes[label] for label in one_hot.argmax(axis=1)[:SHOWN_IMAGES]]
-    title = "Training images as the network sees them"
-    log.show("training_images", mosaic(images[:SHOWN_IMAGES], names, title))
+    labels, names = drawable(classes, "class"), map(terminal.printable, classes)
+    if numbered := [pair for pair in zip(labels, names, strict=True) if len({*pair}) > 1]:
+        meant = terminal.listed(f"{label} is '{name}'" for label, name in numbered)
+        terminal.warn(f"no font has the characters of some classes. In figures, {meant}.")
+    titles = [labels[index] for index in one_hot.argmax(axis=1)[:SHOWN_IMAGES]]
+    heading = "Training images as the network sees them"
+    log.show("training_images", mosaic(images[:SHOWN_IMAGES], titles, heading))
 
 
-def mosaic(images: np.ndarray, titles: list[str], heading: str) -> Figure:
+def mosaic(images: np.ndarray, titles: list[str], heading: str, captions=()) -> Figure:
     """Images in a grid, each with its title.
 
     Args:
         images: (n, height, width, channels) in 0..255, 1 or 3 channels; n at least 1.
-        titles: one each.
+        titles: one each, of one or more lines.
         heading: over all of them.
+        captions: a line below each image, or none.
     """
     rows = math.ceil(len(images) / 8)
     columns = math.ceil(len(images) / rows)
-    lines = max(title.count("\n") + 1 for title in titles)
-    cell_height = 1.25 + 0.16 * lines
-    figure = Figure((max(1.25 * columns, 5), cell_height * rows + 0.5), layout="constrained")
-    figure.suptitle(heading, fontsize=11)
+    lines = max(title.count("\n") + 1 for title in titles) + bool(captions)
+    width, height = max(1.25, 5 / columns), 1.25 + 0.16 * lines
+    figure = Figure((width * columns, height * rows + 0.5), layout="constrained")
+    figure.suptitle(heading, fontsize=11, parse_math=False)
+    style = {"fontsize": 7, **STYLE}
+
+    def fit(text):
+        return "\n".join(fitted(line, width - 0.1, **style) for line in text.split("\n"))
+
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
-        axis.set_axis_off()
-    for axis, image, title in zip(axes, images, titles, strict=False):
+        axis.set(xticks=[], yticks=[], frame_on=False)
+    captions = captions or [""] * len(titles)
+    for axis, image, title, below in zip(axes, images, titles, captions, strict=False):
         pixels = np.clip(image, 0, 255).astype(np.uint8)
         axis.imshow(
             pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255
         )
-        axis.set_title(title, fontsize=7, pad=3)
+        axis.set_title(fit(title), pad=3, **style)
+        axis.set_xlabel(fit(below), labelpad=3, **style)
     return figure
 
 
@@ -68,16 +86,19 @@ def confusion(matrix: np.ndarray, classes: tuple[str, ...], heading: str) -> Fig
     Args:
         matrix: (classes, classes) int, as sklearn's `confusion_matrix` counts.
     """
-    side = min(3 + 0.42 * len(classes), 14)
-    figure = Figure((side + 0.6, side), layout="constrained")
+    names = drawable(classes if len(classes) <= LABELLED_CLASSES else (), "class")
+    labels = [fitted(name, LABEL_WIDTH, **STYLE) for name in names]
+    side, room = min(3 + 0.42 * len(classes), 14), 0.08 * max(map(len, labels), default=0)
+    figure = Figure((side + 0.6 + room, side + room), layout="constrained")
     axis = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     drawn = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(drawn, ax=axis, label="share of the true class", shrink=0.75)
     axis.set(xlabel="predicted", ylabel="true", title=heading)
-    if len(classes) <= LABELLED_CLASSES:
-        axis.set_xticks(range(len(classes)), classes, rotation=90 if len(classes) > 4 else 0)
-        axis.set_yticks(range(len(classes)), classes)
+    if labels:
+        upright = len(classes) > 4 or room > 0.6
+        axis.set_xticks(range(len(classes)), labels, rotation=90 if upright else 0, **STYLE)
+        axis.set_yticks(range(len(classes)), labels, **STYLE)
         for (row, column), number in np.ndenumerate(matrix):
             if number:
                 color = "white" if shares[row, column] > 0.5 else "black"
@@ -85,61 +106,52 @@ def confusion(matrix: np.ndarray, classes: tuple[str, ...], heading: str) -> Fig
     return figure
 
 
-def mistakes(
-    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]
-) -> Figure:
-    """The images that were called something else, as `true -> predicted`, worst first.
+def mistakes(batches, probabilities: np.ndarray, classes: tuple[str, ...]) -> Figure:
+    """The images that were called something else, worst first: true class, predicted class and its
+    probability above each, its file's name below.
 
     Args:
-        images: (n, height, width, channels) in 0..255.
-        labels: (n,) int true class indices.
-        probabilities: (n, classes).
-    """
-    predicted = probabilities.argmax(axis=1)
-    certainty = probabilities[np.arange(len(labels)), predicted]
-    titles = [
-        f"{classes[true]}\ncalled {classes[said]}\n{share:.0%}"
-        for true, said, share in zip(labels, predicted, certainty, strict=True)
-    ]
-    return mosaic(images, titles, "Worst mistakes in validation")
-
-
-def message(text: str) -> Figure:
-    """A figure that says why there is nothing to draw."""
-    figure = Figure((5, 1.2))
-    figure.text(0.5, 0.5, text, ha="center", va="center")
-    return figure
-
-
-def draw_result(
-    batches,
-    probabilities: np.ndarray,
-    classes: tuple[str, ...],
-    network: keras.Model,
-    log: FigureLog,
-) -> None:
-    """Draw what a classifier confuses, its worst mistakes, and the filters that it has learned.
-
-    Args:
-        batches: the validation iterator.
+        batches: the iterator of the images.
         probabilities: (n, classes), of its images in their order.
+    """
+    predicted, certainty = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != batches.classes)
+    worst = wrong[np.argsort(-certainty[wrong], kind="stable")][:WORST_MISTAKES]
+    if not len(worst):
+        figure, images = Figure((5, 1.2)), terminal.count(len(predicted), "validation image")
+        figure.text(0.5, 0.5, f"No mistakes in {images}", ha="center", va="center")
+        return figure
+    names = drawable(classes, "class")
+    files = drawable([os.path.basename(name) for name in batches.filenames], "file")
+    titles = [
+        f"{names[batches.classes[at]]}\ncalled {names[predicted[at]]}\n{certainty[at]:.0%}"
+        for at in worst
+    ]
+    captions = [files[at] for at in worst]
+    return mosaic(batches.images_at(worst), titles, "Worst mistakes in validation", captions)
+
+
+def show_result(
+    dataset: Dataset, batches: dict, outputs: dict, network: keras.Model, log: FigureLog, run: Run
+) -> None:
+    """Write every prediction down, and draw what a classifier confuses, its worst mistakes, and the
+    filters that it has learned.
+
+    Args:
+        batches: split -> iterator.
+        outputs: split -> (n, classes) probabilities, of its images in their order.
         network: of whatever layers; without a convolution there are no filters to draw.
     """
-    labels, predicted = batches.classes, probabilities.argmax(axis=1)
+    write_predictions(run.models / "predictions.csv", dataset, batches, outputs)
+    classes, labels = dataset.classes, batches["validation"].classes
+    predicted = outputs["validation"].argmax(axis=1)
     matrix = confusion_matrix(labels, predicted, labels=range(len(classes)))
     heading = (
         f"Validation: {matrix.trace() / matrix.sum():.1%} of"
         f" {terminal.count(len(labels), 'image')} right"
     )
     log.show("confusion_matrix", confusion(matrix, classes, heading))
-    wrong = np.flatnonzero(predicted != labels)
-    worst = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:WORST_MISTAKES]
-    if len(worst):
-        images = batches.images_at(worst)
-        figure = mistakes(images, labels[worst], probabilities[worst], classes)
-    else:
-        figure = message(f"No mistakes in {terminal.count(len(labels), 'validation image')}")
-    log.show("worst_mistakes", figure)
+    log.show("worst_mistakes", mistakes(batches["validation"], outputs["validation"], classes))
     layers = network._flatten_layers()  # those of nested models, too
     first = next((layer for layer in layers if type(layer) is keras.layers.Conv2D), None)
     if first:

@@ -13,10 +13,14 @@ import struct
 
 from PIL import Image
 from PIL import TiffImagePlugin as tiff
+from PIL.WebPImagePlugin import _get_size
 
 MEGABYTE = 10**6
 BYTE_LIMIT = 256 * MEGABYTE  # of a file; nothing of 50 megapixels and 8 bits needs more
 PIXEL_LIMIT = 50_000_000  # of an image, by its header
+JPEG_PIXEL_LIMIT = 250_000_000  # phones make 200, of which Pillow's draft decodes an eighth a side
+# Pillow's own limit, which it puts before ours.
+Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, JPEG_PIXEL_LIMIT)
 SIDE_LIMIT = 65_535  # pixels; no JPEG can be longer, and each row of an image costs memory, too
 MEMORY_LIMIT = 256 * MEGABYTE  # for decoding; shrinking what was decoded takes some more
 HEADER_LIMIT = 16 * MEGABYTE  # of what is not pixels: profiles, previews, layers
@@ -35,7 +39,7 @@ SLOW_PIXEL_LIMIT = 1_000_000
 # Of TIFFs: rare, and slow or known for their faults.
 REFUSED = ("tiff_jpeg", "tiff_thunderscan", "tiff_sgilog", "tiff_sgilog24", "lzma", "webp")
 BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # else Pillow takes 4
-WEBP_BYTES_A_PIXEL = 12  # besides: two canvases and a copy
+COPIED_BYTES_A_PIXEL = {"WEBP": 12, "AVIF": 6, "HEIF": 6}  # besides: canvases, planes, a copy
 
 
 class TooCostlyError(Exception):
@@ -97,6 +101,9 @@ def check_structure(file: io.BufferedReader) -> None:
     elif magic[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         with contextlib.suppress(struct.error, OverflowError):  # it is cut, as Pillow will say
             _check_tiff_tags(file, magic)
+    elif magic[8:12] == b"WEBP":  # Pillow makes a canvas before it tells the size
+        file.seek(0)
+        _check_pixels(_get_size(file.read(30)) or (0, 0), PIXEL_LIMIT, "")
     file.seek(0)
 
 
@@ -109,7 +116,8 @@ def check_header(image: Image.Image, file: io.BufferedReader) -> int:
     Raises:
         TooCostlyError: more pixels than are decoded, or a kind that isn't.
     """
-    _check_pixels(image.size, PIXEL_LIMIT, "")
+    jpeg = image.format in ("JPEG", "MPO")
+    _check_pixels(image.size, JPEG_PIXEL_LIMIT if jpeg else PIXEL_LIMIT, "")
     if max(image.size) > SIDE_LIMIT:
         side = f"{max(image.size):,} pixels, where at most {SIDE_LIMIT:,} a side are decoded"
         raise TooCostlyError(f"{side}; crop it")
@@ -118,7 +126,7 @@ def check_header(image: Image.Image, file: io.BufferedReader) -> int:
         _check_pixels(image.size, SLOW_PIXEL_LIMIT, f" of a {SLOW_DECODERS[decoder]}")
     if (compression := image.info.get("compression")) in REFUSED:
         raise TooCostlyError(f"{compression} in a TIFF, which is not decoded; save it with deflate")
-    return _check_jpeg(image, file) if image.format in ("JPEG", "MPO") else 0
+    return _check_jpeg(image, file) if jpeg else 0
 
 
 def check_memory(image: Image.Image, extra: int) -> None:
@@ -133,11 +141,13 @@ def check_memory(image: Image.Image, extra: int) -> None:
     """
     pixels = image.width * image.height
     needed = extra + pixels * BYTES_A_PIXEL.get(image.mode, 4)
-    if image.format == "WEBP":
-        needed += pixels * WEBP_BYTES_A_PIXEL + _size(image.fp)  # it is decoded from memory
+    if image.format in COPIED_BYTES_A_PIXEL:  # these are decoded from memory
+        needed += pixels * COPIED_BYTES_A_PIXEL[image.format] + _size(image.fp)
     elif image.format == "TIFF" and image.tile[0].codec_name == "libtiff":
         needed += _size(image.fp) + _strip_bytes(image)  # the file is mapped
-    _check_bytes(needed, MEMORY_LIMIT, "decoding it takes", "; save it as PNG or baseline JPEG")
+    _check_bytes(
+        needed, MEMORY_LIMIT, "decoding it takes", "; save it smaller, or as baseline JPEG"
+    )
 
 
 def _size(file: io.BufferedReader) -> int:
@@ -153,7 +163,7 @@ def _check_bytes(size: int, limit: int, what: str, advice: str = "") -> None:
 def _check_pixels(size: tuple[int, int], limit: int, of_what: str) -> None:
     if (pixels := size[0] * size[1]) > limit:
         raise TooCostlyError(
-            f"{size[0]:,}x{size[1]:,} are {pixels / 1e6:,.0f} megapixels{of_what}, where at most"
+            f"{size[0]:,}x{size[1]:,} are {pixels / 1e6:,.1f} megapixels{of_what}, where at most"
             f" {limit // 1_000_000} are decoded; save it smaller"
         )
 

@@ -18,13 +18,15 @@ from PIL import Image, UnidentifiedImageError
 
 from foldernet.images import limits
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+with contextlib.suppress(ImportError):  # an extra, for the HEIC files of phones
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False, decode_threads=1)
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
 # Name -> Pillow's, channels.
 MODES = {"rgb": ("RGB", 3), "grayscale": ("L", 1), "rgba": ("RGBA", 4)}
-PILLOW_FILTERS = {
-    name: Image.Resampling[name.upper()]
-    for name in ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
-}
+PILLOW_FILTERS = {each.name.lower(): each for each in Image.Resampling}
 INTERPOLATIONS = ("area", *PILLOW_FILTERS)
 # EXIF orientation -> what undoes it; ImageOps.exif_transpose fails where another tag is damaged.
 UNDOING = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
@@ -100,19 +102,10 @@ def read_image(
 
 
 def read_with_header(
-    path: str | os.PathLike,
-    size: tuple[int, int] | None = None,
-    color_mode: Literal["rgb", "grayscale", "rgba"] = "rgb",
-    interpolation: str = "area",
-    keep_aspect_ratio: bool = False,
+    path, size=None, color_mode="rgb", interpolation="area", keep_aspect_ratio=False
 ) -> tuple[np.ndarray, Header]:
     """As `read_image`, and with the pixels what the header said: the file is opened once."""
-    if color_mode not in MODES or interpolation not in INTERPOLATIONS:
-        raise ValueError(
-            f"Unknown color_mode '{color_mode}' or interpolation '{interpolation}'; expected one of"
-            f" {', '.join(MODES)}, and one of {', '.join(INTERPOLATIONS)}."
-        )
-    mode, channels = MODES[color_mode]
+    check_rule(color_mode, interpolation)
     with _opened(os.fspath(path)) as (image, extra):
         size_in_file = image.size  # draft changes it
         if size and interpolation == "area":
@@ -120,22 +113,34 @@ def read_with_header(
         limits.check_memory(image, extra)
         image.load()
         header = _header(image, size_in_file)  # of a PNG, EXIF may stand behind the pixels
-        large = image.width * image.height > WHOLE_LIMIT
-        decoded = _decoded_in_strips if large else _decoded
-        pixels = decoded(image, size, mode, interpolation, keep_aspect_ratio)
-    if size:
-        pixels = _resized(pixels, size)
-    return pixels.reshape(*pixels.shape[:2], channels), header
+        return converted(image, size, color_mode, interpolation, keep_aspect_ratio), header
 
 
-def image_size(path: str | os.PathLike) -> tuple[int, int]:
-    """(height, width) in pixels of an image file, by its header: upright, as `read_image` gives it.
+def check_rule(color_mode: str, interpolation: str) -> None:
+    """Raise ValueError unless both are names that `read_image` knows."""
+    if color_mode not in MODES or interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"Unknown color_mode '{color_mode}' or interpolation '{interpolation}'; expected one of"
+            f" {', '.join(MODES)}, and one of {', '.join(INTERPOLATIONS)}."
+        )
+
+
+def converted(image, size, color_mode, interpolation, keep_aspect_ratio) -> np.ndarray:
+    """The pixels of a Pillow image, as `read_image` gives those of a file.
 
     Raises:
-        ImageError: as `read_image`, as far as the header shows it.
+        ImageError: nobody knows the range of its pixels.
+        Exception: whatever Pillow raises where it can't decode or convert them.
     """
-    header = read_header(path)
-    return header.height, header.width
+    _check_depth(image)  # again: it may be no file's
+    image.load()
+    mode, channels = MODES[color_mode]
+    large = image.width * image.height > WHOLE_LIMIT
+    decoded = _decoded_in_strips if large else _decoded
+    pixels = decoded(image, size, mode, interpolation, keep_aspect_ratio)
+    if size:
+        pixels = _resized(pixels, size)
+    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def read_header(path: str | os.PathLike) -> Header:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from foldernet.inference.predictor import Predictor
-from foldernet.terminal import UserError, cell, printable
+from foldernet.terminal import UserError, printable
 
 LONGEST_NAME = 255  # characters of a class's name
 
@@ -17,7 +17,7 @@ class ClassPrediction:
     """What a classifier says of one image.
 
     Attributes:
-        path: the file.
+        path: the file; of an image without one, what it was given as, such as `<bytes>`.
         ranking: (class name, probability 0..1), most probable first; empty if there is an error.
         error: why the file could not be read, or None.
     """
@@ -30,18 +30,6 @@ class ClassPrediction:
         """For people: `cat 98.1%  (dog 1.2%, ...)`."""
         best, *others = (f"{printable(name)} {share:.1%}" for name, share in self.ranking[:top])
         return f"{best}  ({', '.join(others)})" if others else best
-
-    def json(self, top: int) -> dict[str, Any]:
-        """For programs: class, probability, and the first `top` of both."""
-        ranking = [{"class": name, "probability": share} for name, share in self.ranking[:top]]
-        return ranking[0] | {"top": ranking}
-
-    def cells(self, top: int) -> dict[str, Any]:
-        """CSV: class_1, probability_1, class_2 and so on."""
-        cells = {}
-        for rank, (name, share) in enumerate(self.ranking[:top], start=1):
-            cells |= {f"class_{rank}": cell(name), f"probability_{rank}": share}
-        return cells
 
 
 def _are_classes(value: Any) -> bool:

@@ -18,7 +18,7 @@ from foldernet import files, terminal
 from foldernet.options import TrainOptions
 from foldernet.resume import state as states
 from foldernet.resume.state import State
-from foldernet.terminal import Stopped, UserError
+from foldernet.terminal import UserError
 from foldernet.training.runs import Run
 
 VARIABLES = {
@@ -28,6 +28,20 @@ VARIABLES = {
 }
 # Of Keras's own callbacks, what has to outlive a restart; ours name it themselves, in `kept`.
 KEPT_OF_KERAS = {keras.callbacks.EarlyStopping: ("best", "wait", "best_epoch")}
+
+
+class Stopped(UserError):
+    """A signal asked the program to end, and it has ended in good order.
+
+    Attributes:
+        exit_status: 128 plus the signal's number, as shells expect: 130 of Ctrl-C, 143 of SIGTERM.
+    """
+
+    heading = "\n"
+
+    def __init__(self, text: str, signal_number: int):
+        super().__init__(text)
+        self.exit_status = 128 + signal_number
 
 
 class Checkpoint(keras.callbacks.Callback):

@@ -50,18 +50,15 @@ class Classify(Task):
     def report(self, dataset, batches, model, log, run):
         from foldernet.evaluation.scores import classification_scores
 
-        found = {}
+        found, outputs = {}, {}
         for split in ("validation", "test"):
             if split in batches and len(dataset.splits[split]):
-                labels = batches[split].classes
-                probabilities = model.predict(batches[split], verbose=0)
+                outputs[split] = model.predict(batches[split], verbose=0)
                 found[split] = classification_scores(
-                    labels, probabilities, dataset.classes, self._loss()
+                    batches[split].classes, outputs[split], dataset.classes, self._loss()
                 )
-                if self.figures and split == "validation":
-                    self.figures.draw_result(
-                        batches[split], probabilities, dataset.classes, model, log
-                    )
+        if self.figures:
+            self.figures.show_result(dataset, batches, outputs, model, log, run)
         return found.pop("validation") | found
 
     def _loss(self):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import tempfile
@@ -106,8 +107,8 @@ def created(given_name: str | None, default_name: str) -> Run:
     """
     name = given_name or f"{default_name}-{datetime.now():%Y%m%d-%H%M%S}"
     check_name(name)
-    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
-        run = Run(name + suffix)
+    for number in itertools.count(1):
+        run = Run(name if number == 1 else f"{name}-{number}")
         try:
             run.models.mkdir(parents=True)
             run.logs.mkdir(parents=True)
@@ -123,7 +124,7 @@ def created(given_name: str | None, default_name: str) -> Run:
                 f"'{run.models}' and '{run.logs}' can't be made ({error.strerror}). Choose another"
                 " --name."
             ) from error
-    raise UserError(f"There are a hundred runs named '{name}'. Choose another --name.")
+    raise AssertionError("count() has no end")
 
 
 def find(name: str | Path | None, mode: str) -> Path:

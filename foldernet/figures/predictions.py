@@ -1,0 +1,42 @@
+"""predictions.csv: what the best model says of every image that it wasn't trained on."""
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+
+from foldernet.datasets.image_list import Dataset
+from foldernet.files import write_whole
+from foldernet.terminal import cell
+
+COLUMNS = ("file", "split", "label", "predicted", "probability", "ranking")
+
+
+def write_predictions(table: Path, dataset: Dataset, batches: dict, outputs: dict) -> None:
+    """Write a line for each image, in the order of splits and images.
+
+    `file` is relative to the dataset's folder, with / between its parts. What was predicted is left
+    empty of an image that went bad during training, since another one took its place.
+
+    Args:
+        batches: split -> iterator.
+        outputs: split -> (n, classes) probabilities, of its images in their order.
+    """
+    rows, classes = [COLUMNS], list(map(cell, dataset.classes))
+    for split, probabilities in outputs.items():
+        images = batches[split]
+        ranks = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
+        for position, (shares, ranked) in enumerate(zip(probabilities, ranks, strict=True)):
+            path = images.path(position)
+            file = os.path.relpath(path, dataset.root).replace(os.sep, "/")
+            rows.append([cell(file), split, classes[images.classes[position]]])
+            if path not in images.unreadable:
+                ranking = "; ".join(f"{classes[index]} {shares[index]:.3g}" for index in ranked)
+                rows[-1] += [classes[ranked[0]], f"{shares[ranked[0]]:.6g}", ranking]
+
+    def write(temporary):
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+    write_whole(table, write)

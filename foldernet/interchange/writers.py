@@ -1,0 +1,125 @@
+"""Predictions as JSON and CSV, written as they come."""
+
+import contextlib
+import csv
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from foldernet import terminal
+from foldernet.files import write_whole
+from foldernet.interchange.options import STANDARD_OUTPUT, FileOptions
+from foldernet.terminal import UserError
+
+Options = FileOptions
+
+
+def pass_on(options: FileOptions, predictor: Any, results: Iterable[Any]) -> Iterator[Any]:
+    """Write results the way the options ask for, and pass them on.
+
+    Args:
+        predictor: which gave the results.
+        results: see `foldernet.inference.predictor.Prediction`.
+
+    Returns:
+        The results, as they come; where they go to standard output, those with an error alone.
+
+    Raises:
+        UserError: a file can't be written, or the results are images.
+    """
+    fields = predictor.Result.__dataclass_fields__
+    if (options.json or options.csv) and not {"ranking", "values"} & fields.keys():
+        raise UserError("--json and --csv are for classifiers; a blur run writes images.")
+    if options.json:
+        results = _json(results, options.json, options.top)
+    if options.csv:
+        results = _csv(results, options.csv, options.top)
+    lines = STANDARD_OUTPUT not in (options.json, options.csv)
+    return (result for result in results if lines or result.error)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """Standard output, or a file that gets its name once all of it is written.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    if path == STANDARD_OUTPUT:
+        yield sys.stdout
+        sys.stdout.flush()  # so that a closed pipe is noticed here, and not when Python ends
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+            whole = Path(folder, "whole")
+            with open(whole, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                yield file
+            write_whole(path, whole.replace)
+    except BrokenPipeError:  # of standard output, where other results go
+        raise
+    except OSError as error:
+        raise UserError(f"'{path}' can't be written ({error.strerror}).") from error
+
+
+def _json(results: Iterable[Any], path: Path, top: int) -> Iterator[Any]:
+    """Write an object for each image, with file, then the answer, or error, and pass the results
+    on: a list, or, where the file's name ends in .jsonl, a line each."""
+    lines = path.suffix == ".jsonl"
+    with _opened(path) as file:
+        file.write("" if lines else "[")
+        for index, result in enumerate(results):
+            answer = {"error": result.error} if result.error else _answer(result, top)
+            item = {"file": result.path} | answer
+            if lines:
+                file.write(json.dumps(item) + "\n")
+            else:  # the inner lines of a list of one
+                file.write(("," if index else "") + json.dumps([item], indent=2)[1:-2])
+            yield result
+        file.write("" if lines else "\n]\n")
+
+
+def _csv(results: Iterable[Any], path: Path, top: int) -> Iterator[Any]:
+    """Write a line for each image, with file, error, and the answer, and pass the results on."""
+    rows, writer = [], None
+    with _opened(path) as file:
+        for result in results:
+            row = {"file": _name(result.path, path), "error": terminal.cell(result.error or "")}
+            rows.append(row | ({} if result.error else _cells(result, top)))
+            if not writer and not result.error:  # the first answer says what the columns are
+                writer = csv.DictWriter(file, rows[-1], restval="")
+                writer.writeheader()
+            if writer:
+                writer.writerows(rows)
+                rows.clear()
+            yield result
+        if not writer:
+            csv.writer(file).writerows([["file", "error"], *(row.values() for row in rows)])
+
+
+def _answer(result: Any, top: int) -> dict[str, Any]:
+    """For JSON: the numbers; of a classifier class, probability, and the first `top` of both."""
+    if not hasattr(result, "ranking"):
+        return {"values": list(result.values)}
+    ranking = [{"class": name, "probability": share} for name, share in result.ranking[:top]]
+    return ranking[0] | {"top": ranking}
+
+
+def _cells(result: Any, top: int) -> dict[str, Any]:
+    """For CSV: value_1, value_2 and so on, or class_1, probability_1, class_2 and so on."""
+    if not hasattr(result, "ranking"):
+        return {f"value_{rank}": value for rank, value in enumerate(result.values, start=1)}
+    cells = {}
+    for rank, (name, share) in enumerate(result.ranking[:top], start=1):
+        cells |= {f"class_{rank}": terminal.cell(name), f"probability_{rank}": share}
+    return cells
+
+
+def _name(image: str, path: Path) -> str:
+    """An image's name in a CSV file: as it is, for programs, but that one which a spreadsheet
+    program would take for a formula begins with ./. On standard output it is escaped."""
+    if path == STANDARD_OUTPUT:
+        return terminal.cell(image)
+    return f"./{image}" if image.startswith(("=", "+", "-", "@", "\t", "\r")) else image
