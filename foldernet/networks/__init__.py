@@ -97,11 +97,11 @@ def _names_in(name: str) -> dict[str, Any]:
 
 
 def _option(text: str) -> tuple[str, Any]:
-    """`rate=0.5` as ("rate", 0.5); what is no Python literal is text."""
+    """`rate=0.5` as ("rate", 0.5); what is no Python literal, but for true and false, is text."""
     name, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"--model-options '{text}' has no value. Expected name=value.")
     try:
-        return name, ast.literal_eval(value)
+        return name, ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
     except (ValueError, SyntaxError):
         return name, value
