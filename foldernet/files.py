@@ -12,7 +12,7 @@ def write_whole(path: Path, write: Callable[[Path], object], before: Path | None
     Args:
         before: where the file that was at `path` goes; None lets it go.
     """
-    temporary = path.with_name(f".{os.getpid()}-{path.name[-99:]}")  # names have 255 bytes at most
+    temporary = path.with_name(f".{os.getpid()}-{path.name[-49:]}")  # names have 255 bytes at most
     try:
         write(temporary)
         with open(temporary, "rb+") as file:
@@ -27,7 +27,6 @@ def write_whole(path: Path, write: Callable[[Path], object], before: Path | None
 def write_json(path: Path, content: dict) -> None:
     """Write `content` whole, readable by people too."""
     text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
-    encoded = text.encode(
-        errors="backslashreplace"
-    )  # names that aren't UTF-8: \udce9, as JSON has it
+    # A byte of a name that isn't UTF-8 becomes \udce9, as JSON itself would write it.
+    encoded = text.encode(errors="backslashreplace")
     write_whole(path, lambda temporary: temporary.write_bytes(encoded))

@@ -1,5 +1,6 @@
 """Prediction: from a run to what answers for images."""
 
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,4 +36,7 @@ def load(run: str | os.PathLike | None = None) -> "Predictor":
             f" knows {terminal.listed(rooms.TASKS)}. It may be from a newer one."
         )
     with terminal.quiet_tensorflow():
-        return rooms.task_class(mode).predictor(Path(path), metadata)
+        predictor = rooms.task_class(mode).predictor(Path(path), metadata)
+    for package in rooms.modules(rooms.SOURCES):
+        predictor.drawn = functools.partial(package.drawn, predictor)
+    return predictor

@@ -33,6 +33,11 @@ FIGURES = {
 BEFORE_TRAINING = [
     "foldernet.checks.before_training",
 ]
+# They decide on options by the images, before TensorFlow is imported:
+#   choose(options, dataset) -> options
+CHOOSE_OPTIONS = [
+    "foldernet.checks.levels",
+]
 # They change the network before it is compiled:
 #   prepare(options, network) -> (name, text) pairs for the terminal
 PREPARE_NETWORK = [
@@ -44,6 +49,11 @@ PREPARE_NETWORK = [
 #   SESSION: a subclass of `foldernet.training.session.Session`
 AROUND_TRAINING = [
     "foldernet.resume.session",
+]
+# They take images for prediction that aren't files:
+#   drawn(predictor, images) -> names, each with a path, pixels or an ImageError
+SOURCES = [
+    "foldernet.interchange.memory",
 ]
 # They take the predictions of predict.py on their way to the terminal:
 #   pass_on(options, predictor, results) -> those that are left for it

@@ -158,7 +158,9 @@ def table(rows: list[tuple[Any, ...]]) -> str:
     for cell in rows[-1]:
         grid.add_column(justify="right" if isinstance(cell, int) else "left", no_wrap=True)
     for row in rows:
-        grid.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        grid.add_row(
+            *(f"{cell:,}" if isinstance(cell, int) else printable(str(cell)) for cell in row)
+        )
     console = Console(width=10_000, markup=False, highlight=False, emoji=False)
     with console.capture() as captured:
         console.print(grid)

@@ -40,6 +40,8 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
     checks = rooms.modules(rooms.BEFORE_TRAINING)
     for check in checks:
         dataset = check.exclude(options, dataset)
+    for package in rooms.modules(rooms.CHOOSE_OPTIONS):
+        options = package.choose(options, dataset)
     task.options = options = options.with_defaults(images=len(dataset.splits["training"]))
 
     with terminal.quiet_tensorflow():  # three seconds, spent now that there is something to train

@@ -16,13 +16,14 @@ from conftest import ROOT, STRIPES, stripes
 from PIL import Image
 
 import check
+import foldernet
 import train
 from foldernet.batches.generator import ImageDataGenerator
 from foldernet.checks import quarantine
 from foldernet.checks.duplicates import NEAR_BITS, nearest
 from foldernet.checks.findings import format_named
 from foldernet.datasets.folders import IMAGE_EXTENSIONS
-from foldernet.images.reader import FORMATS
+from foldernet.images.reader import FORMATS, read_image
 
 QUICK = ["--epochs", "1", "--image-size", "16", "--batch-size", "16"]
 
@@ -254,6 +255,51 @@ def test_folders_that_look_like_datasets_are_not_taken_for_classes(tmp_path, inn
     told = capsys.readouterr().err
     assert f"folders of the same names, {inner[0]}, {inner[1]}: they look like datasets" in told
     assert f"Name one of them, as '{tmp_path / 'set' / 'first'}'" in told
+
+
+def test_the_range_of_16_bit_images_is_the_datasets_own_and_kept(tmp_path, capsys):
+    """Stripes of 12 bits, brighter or darker: shifted by 8 bits, 16 gray levels would be left."""
+    random = np.random.default_rng(0)
+    for label, low in (("bright", 2000), ("dark", 1990)):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for number in range(8):
+            pixels = random.integers(low, low + 9, (12, 12), np.uint16)
+            pixels[0, 0] = 4000
+            Image.fromarray(pixels).save(tmp_path / "set" / label / f"{number}.png")
+    folder = str(tmp_path / "set")
+    for name, given, level in (("own", [], 4095), ("full", ["--white-level", "65535"], 65535)):
+        assert train.main([folder, *QUICK, "--name", name, *given]) == 0
+        told = (
+            "16-bit images use levels up to 4,000: 4,095 becomes white" in capsys.readouterr().err
+        )
+        assert told == (name == "own")
+        image = tmp_path / "set/bright/0.png"
+        ((_, file),) = foldernet.load(name).drawn(str(image))
+        pixels = foldernet.load(name).read(file)
+        levels = np.asarray(Image.open(image)).astype(int) * 256 // (level + 1)
+        np.testing.assert_array_equal(pixels, read_image(image, (16, 16), white_level=level))
+        assert abs(int(pixels.max()) - levels.max()) < 2
+    assert train.main(["--resume", "--name", "own", "--epochs", "2"]) == 0
+    assert json.loads(Path("models/own/config.json").read_text())["config"]["white_level"] == 4095
+
+
+def test_blank_classes_are_named_before_training_with_what_mends_them(tmp_path, capsys):
+    for label, top in (("down", 0), ("up", 8)):
+        (tmp_path / "icons" / label).mkdir(parents=True)
+        for number in range(8):
+            icon = np.full((16, 16, 4), (255, 255, 255, 0), np.uint8)
+            icon[top : top + 8, number : number + 4, 3] = 255
+            Image.fromarray(icon).save(tmp_path / "icons" / label / f"{number}.png")
+    assert train.main([str(tmp_path / "icons"), *QUICK]) == 0
+    told = capsys.readouterr().err
+    assert "most training images of class down, up are of one color only" in told
+    assert "They are transparent: try another --background." in told
+    assert (
+        train.main([str(tmp_path / "icons"), *QUICK, "--background", "black", "--name", "b"]) == 0
+    )
+    assert "of one color" not in capsys.readouterr().err
+    assert foldernet.load("b").read(str(tmp_path / "icons/up/0.png")).max() == 255
+    assert foldernet.load("b").rule.background == "black"
 
 
 def test_hostile_names_start_no_formula_and_are_found_again(tmp_path):

@@ -1,5 +1,6 @@
 """Batches as pure functions of (seed, epoch, index), whichever thread asks and how often."""
 
+import dataclasses
 import os
 import time
 import warnings
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 
 from foldernet.datasets.image_list import ImageList
-from foldernet.images.reader import ImageError, check_rule
+from foldernet.images.reader import ImageError, Rule
 from foldernet.images.store import PixelStore
 
 
@@ -101,6 +102,7 @@ class FileIterator(Batches):
 
     Args:
         store: of the decoded images; by default a `PixelStore`.
+        options: attributes of `foldernet.images.reader.Rule`, and arguments of `Batches`.
         per_epoch: items in an epoch, item i made from image i % samples; by default the images.
 
     Attributes:
@@ -116,21 +118,17 @@ class FileIterator(Batches):
         generator,
         *,
         target_size: tuple[int, int] = (256, 256),
-        color_mode: str = "rgb",
         class_mode: str | None = "categorical",
-        interpolation: str = "area",
-        keep_aspect_ratio: bool = False,
         store=None,
         per_epoch: int | None = None,
         **options,
     ):
-        check_rule(color_mode, interpolation)
+        named = {field.name for field in dataclasses.fields(Rule)} & options.keys()
+        rule = Rule(**{name: options.pop(name) for name in named})
         self.directory, self.filenames = directory, filenames
         self.samples, self.per_epoch = len(filenames), per_epoch
-        self.target_size, self.color_mode = tuple(target_size), color_mode
-        self.class_mode, self.interpolation = class_mode, interpolation
-        self.keep_aspect_ratio, self.unreadable = keep_aspect_ratio, {}
-        rule = (color_mode, interpolation, keep_aspect_ratio)
+        self.target_size, self.class_mode, self.unreadable = tuple(target_size), class_mode, {}
+        self.color_mode, self.interpolation = rule.color_mode, rule.interpolation
         self.store = store or PixelStore(
             self.samples, self.path, self.target_size, rule, generator.cache
         )

@@ -11,7 +11,7 @@ from foldernet.batches.iterators import DirectoryIterator
 from foldernet.blur.kernels import observe
 from foldernet.blur.photographs import photographs
 from foldernet.datasets.image_list import ImageList
-from foldernet.images.reader import READER_VERSION, Header, ImageError, read_image, read_with_header
+from foldernet.images.reader import READER, Header, ImageError, Rule, read_image, read_with_header
 from foldernet.images.store import MEMORY_SHARE, ArrayStore
 from foldernet.terminal import UserError
 
@@ -126,7 +126,7 @@ class BlurIterator(DirectoryIterator):
             UserError: its blurred version has another size.
         """
         path = self.path(position)
-        pixels, header = read_with_header(path, color_mode="grayscale")
+        pixels, header = read_with_header(path, rule=Rule("grayscale"))
         height, width = pixels.shape[:2]
         if height < self.target_size[0] or width < self.target_size[1]:
             wanted = "x".join(map(str, reversed(self.target_size)))
@@ -169,7 +169,7 @@ class PhotographStore(ArrayStore):
     """
 
     def __init__(self, count, path_of, read, mode="auto"):
-        purpose = f"reader {READER_VERSION}, photographs"
+        purpose = f"{READER}, photographs"
         kept = "off" if mode == "off" else "memory"
         super().__init__(count, path_of, lambda at: read(at)[0], (), purpose, kept)
         self.read, self._sizes = read, np.zeros(count, int)  # in bytes, of what is kept

@@ -12,9 +12,9 @@ from PIL import Image
 
 from foldernet.blur.kernels import blur
 from foldernet.blur.single_filter import ZeroPaddedConvolution
-from foldernet.images.reader import ImageError
-from foldernet.inference import output, sources
-from foldernet.inference.predictor import LARGEST_SIDE, check_metadata, whole_number
+from foldernet.images.reader import ImageError, read_image
+from foldernet.inference import output
+from foldernet.inference.predictor import LARGEST_SIDE, Predictor, check_metadata, whole_number
 from foldernet.terminal import UserError
 from foldernet.training.model_file import load_model
 
@@ -51,6 +51,7 @@ class BlurFilter:
     """
 
     Result: ClassVar = Blurred
+    size = rule = None  # images are read as they are
 
     def __init__(self, path: Path, metadata: dict[str, Any]):
         check_metadata(metadata, {"kernel_size": whole_number(1, LARGEST_SIDE)}, path)
@@ -75,17 +76,23 @@ class BlurFilter:
         planes = blur(np.moveaxis(pixels, 2, 0), self.kernel)
         return np.clip(np.rint(np.moveaxis(planes, 0, 2)), 0, 255).astype(np.uint8)
 
-    def predict(self, images: sources.Source | Iterable[sources.Source]) -> list[Blurred]:
+    def predict(self, images: Any) -> list[Blurred]:
         """Blur one image, or several, given as to `foldernet.inference.predictor.Predictor`."""
         return list(self.stream(images))
 
-    def stream(self, images: sources.Source | Iterable[sources.Source]) -> Iterator[Blurred]:
+    def stream(self, images: Any) -> Iterator[Blurred]:
         """As `predict`, one after another; one that can't be read gets an error."""
-        for name, image in sources.named(images):
+        for name, image in self.drawn(images):
             try:
-                yield Blurred(name, self.apply(sources.read(image)))
+                pixels = read_image(image) if isinstance(image, str) else image
             except ImageError as error:
-                yield Blurred(name, error=error.reason)
+                pixels = error
+            if isinstance(pixels, ImageError):
+                yield Blurred(name, error=pixels.reason)
+            else:
+                yield Blurred(name, self.apply(pixels))
+
+    drawn = Predictor.drawn
 
     def write(self, results: Iterable[Blurred], missing: list[str], top: int) -> int:
         """Write each blurred image to the working folder, as PNG and under a name that is free.

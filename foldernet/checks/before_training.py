@@ -54,6 +54,7 @@ def examine(
     found = findings(dataset, examined, options.cache)
     decided = quarantine.decisions(dataset.root)
     kept = {key for key, leave_out in decided.items() if not leave_out and FINDINGS.get(key[1])}
+    report.name_blank_classes(dataset, examined)
     report.count_duplicates(options, [finding for finding in found if finding.key not in kept])
     if options.strict:
         report.refuse(quarantine.leaving_out(found, decided))

@@ -30,8 +30,9 @@ def check(arguments: list[str] | None = None) -> int:
     report.show(dataset, examined.sizes, found, imbalance(dataset))
     left_out = quarantine.update(dataset.root, found)
     if (path := quarantine.file_of(dataset.root)).exists():
+        where = terminal.printable(str(path))
         images = terminal.count(len({finding.path for finding in left_out}), "image")
-        terminal.result(f"{path}: {images} left out of training; its column leave_out decides")
+        terminal.result(f"{where}: {images} left out of training; its column leave_out decides")
     if options.strict:
         report.refuse(left_out)
     return 1 if left_out else 0

@@ -30,6 +30,7 @@ def check(dataset: Dataset) -> None:
     images = dataset.splits["training"]
     if len(images.classes) > 1:  # photographs to blur have none
         _check_classes(images)
+        _name_classes_alike(images.classes)
         _name_unused_folders(dataset)
     _name_unread_files(dataset)
 
@@ -87,6 +88,15 @@ def _check_classes(images: ImageList) -> None:
             f" {listed(sorted(inner), 3)}: they look like datasets or splits, not like classes."
             f" Name one of them, as '{Path(images.directory, first)}', or arrange the images as"
             f" {EXPECTED}."
+        )
+
+
+def _name_classes_alike(classes: tuple[str, ...]) -> None:
+    times = Counter(map(str.lower, classes))
+    if alike := [label for label in sorted(classes, key=str.lower) if times[label.lower()] > 1]:
+        terminal.warn(
+            f"names of classes differ in case only: {listed(alike)}. Windows and macOS take such"
+            " folders for one; merge or rename them"
         )
 
 

@@ -4,13 +4,18 @@ import os
 import shlex
 from collections import Counter, defaultdict
 
+import numpy as np
+from PIL import Image
+
 from foldernet import terminal
+from foldernet.checks.examine import Examined
 from foldernet.checks.options import StrictOptions
 from foldernet.checks.quarantine import Finding
 from foldernet.datasets.image_list import Dataset
 from foldernet.terminal import UserError
 
 NAMED = 10  # of each finding
+MOSTLY = 0.5  # of a class's images
 
 
 def show(dataset: Dataset, sizes: str, found: list[Finding], imbalance: str | None) -> None:
@@ -40,6 +45,25 @@ def name_unreadable(errors: list[Exception]) -> None:
         count = terminal.count(len(errors), "file")
         are = "is" if len(errors) == 1 else "are"
         terminal.warn(f"{count} can't be read and {are} left out:\n{_first(map(str, errors))}")
+
+
+def name_blank_classes(dataset: Dataset, examined: Examined) -> None:
+    """Warn of classes whose training images are mostly blank as the network sees them, and of the
+    option that mends it where transparency is the cause."""
+    training = (examined.split == 0) & examined.readable
+    blank = np.flatnonzero(training & examined.records["blank"])
+    counts = [
+        np.bincount(examined.label[at], minlength=len(dataset.classes)) for at in (blank, training)
+    ]
+    shares = counts[0] / np.maximum(counts[1], 1)
+    if names := [dataset.classes[at] for at in np.flatnonzero(shares > MOSTLY)]:
+        with Image.open(examined.paths[blank[0]]) as image:
+            transparent = image.has_transparency_data
+        mend = " They are transparent: try another --background." if transparent else ""
+        terminal.warn(
+            f"most training images of class {terminal.listed(names)} are of one color only, and"
+            f" nothing can be learned from those.{mend}"
+        )
 
 
 def count_duplicates(options: StrictOptions, found: list[Finding]) -> None:

@@ -57,10 +57,16 @@ class ImageDataGenerator(batches.ImageDataGenerator):
       transparency composited on white, 16 bits scaled to 8, WebP and GIF known. `interpolation`
       defaults to "area", which uses all pixels of a large photograph; Keras's names work as there.
     - An unreadable file is warned of once by name, and the next readable image stands in for it
-      with that image's own label, instead of ending `fit`.
+      with that image's own label, instead of ending `fit`. With `class_mode=None` an `ImageError`
+      names the file, as Keras, too, would end: images and masks, or predictions and file names,
+      would no longer belong together. Generators whose labeled batches are put together can't be
+      known; run check.py first. Where one of two folders may lack a file, compare `filenames`.
     - Of several inputs or outputs, `next` yields lists as in Keras, `iterator[index]` tuples: `fit`
       refuses lists.
-    - Hidden files and folders are not listed, and folders linked in a loop are listed once.
+    - Hidden files and folders and links that lead nowhere are not listed, and folders linked in a
+      loop are listed once. Class names that aren't given are in Unicode's composed form (NFC).
+    - Iterators are made by the methods `flow...` alone: they share their generator's dtype and
+      cache, and there is none without a generator.
     - Flips are part of the one warp; `fill_mode` "constant" and "wrap" differ from SciPy's in the
       outermost pixel, brightness isn't rounded to 8 bits, and an `interpolation_order` above 1
       means cubic.
@@ -89,7 +95,7 @@ class ImageDataGenerator(batches.ImageDataGenerator):
         """
         images = directory
         if not isinstance(directory, ImageList):
-            images = folders.scan(directory, classes, follow_links=follow_links)
+            images = _scan(directory, classes, follow_links)
         if subset is not None:
             images = self._subset(images, subset, by_position=class_mode is None)
         if not isinstance(directory, ImageList):
@@ -143,12 +149,24 @@ class ImageDataGenerator(batches.ImageDataGenerator):
         share = self._validation_split
         if subset not in ("training", "validation"):
             raise ValueError(f'Invalid subset name: {subset}; expected "training" or "validation".')
-        if not by_position:
+        if share and not by_position:
             return split_by_content(images, share, self.cache)[subset]
         starts = np.cumsum(images.counts) - images.counts
         place = np.arange(len(images)) - starts[images.labels]  # within its class folder
         held_out = place < (share * images.counts[images.labels]).astype(int)
         return images.take(held_out == (subset == "validation"))
+
+
+def _scan(directory, classes: list[str] | None, follow_links: bool) -> ImageList:
+    """A folder's images; as in Keras, a class that is given and has no folder has no images."""
+    if not classes:
+        return folders.scan(directory, follow_links=follow_links)
+    names, labels = [], []
+    for index, label in enumerate(classes):
+        if os.path.isdir(os.path.join(directory, label)):
+            names += folders.list_images(directory, label, follow_links)
+        labels += [index] * (len(names) - len(labels))
+    return ImageList(os.fspath(directory), names, np.array(labels, "int32"), tuple(classes))
 
 
 def _may_be_image(folder: str, name) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from foldernet.batches import iterators
 from foldernet.batches.iterators import Batches, FileIterator
 from foldernet.datasets.folders import IMAGE_EXTENSIONS
-from foldernet.images.reader import MODES
+from foldernet.images.reader import MODES, ImageError
 
 CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
 
@@ -84,6 +84,16 @@ class KerasFileIterator(KerasIterator, FileIterator):
     @property
     def labels(self):
         return self.classes
+
+    def _stand_in(self, position, error):
+        if self.class_mode is None:  # what belongs to the image is not known here
+            raise ImageError(
+                error.path,
+                f"{error.reason}. With class_mode=None no other image may take its place: remove"
+                " it, and if it is one of a pair, the other one too",
+                error.kind,
+            )
+        return super()._stand_in(position, error)
 
     def _with_targets(self, images, chosen):
         # Labels in the dtype of the images, as in Keras; 8 bits would be too few for classes.

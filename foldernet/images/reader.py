@@ -10,10 +10,10 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator
-from typing import Literal
 
 import cv2
 import numpy as np
+import PIL
 from PIL import Image, UnidentifiedImageError
 
 from foldernet.images import limits
@@ -28,10 +28,13 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
 MODES = {"rgb": ("RGB", 3), "grayscale": ("L", 1), "rgba": ("RGBA", 4)}
 PILLOW_FILTERS = {each.name.lower(): each for each in Image.Resampling}
 INTERPOLATIONS = ("area", *PILLOW_FILTERS)
+BACKGROUNDS = ("white", "gray", "black")
+RULES = {"color_mode": MODES, "interpolation": INTERPOLATIONS, "background": BACKGROUNDS}
 # EXIF orientation -> what undoes it; ImageOps.exif_transpose fails where another tag is damaged.
 UNDOING = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
 UPRIGHT = {number: Image.Transpose[name] for number, name in enumerate(UNDOING.split(), start=2)}
 READER_VERSION = 2  # counted up whenever the same file would give other pixels
+READER = f"reader {READER_VERSION} of {PIL.__version__} and {cv2.__version__}"
 DRAFT_MARGIN = 2  # decode at this many times the target or more: closer to averaging all the pixels
 WHOLE_LIMIT = 8_000_000  # pixels; what is decoded to more is shrunk in strips, to save memory
 STRIP_PIXELS = 2**20
@@ -66,29 +69,59 @@ class Header:
     width: int
 
 
-def read_image(
-    path: str | os.PathLike,
-    size: tuple[int, int] | None = None,
-    color_mode: Literal["rgb", "grayscale", "rgba"] = "rgb",
-    interpolation: str = "area",
-    keep_aspect_ratio: bool = False,
-) -> np.ndarray:
-    """Read an image file.
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """How a file becomes pixels; it travels in a model's file.
 
-    EXIF orientation is applied, 16 bits are scaled to 8, transparency is composited on white (save
-    for `rgba`), palettes and CMYK are converted, and of an animation the first frame is taken.
-    Nothing notices a flipped bit inside a JPEG's data: no decoder can.
-
-    Args:
-        path: a JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file; its content decides, not its extension.
-        size: (height, width) in pixels to resize to; None keeps the image's own.
-        color_mode: three channels, one, or four.
+    Attributes:
+        color_mode: "rgb", "grayscale" or "rgba": three channels, one, or four.
         interpolation: "area" averages the covered pixels when shrinking and interpolates linearly
             when growing; the other names are Pillow's filters of that name. Of an image that is
             decoded to more than `WHOLE_LIMIT` pixels, first the rows are shrunk, then the columns:
             a gray level may differ by one, and where one is turned, its crop by a pixel.
-        keep_aspect_ratio: crop the center to the proportions of `size` before resizing, instead of
+        keep_aspect_ratio: crop the center to the proportions asked for before resizing, instead of
             stretching.
+        background: what lies behind transparency, one of `BACKGROUNDS`; not for "rgba".
+        white_level: of images of 16 bits, the value that becomes white, such as 4095 of a camera's
+            12 bits; what is above it becomes white, too. It holds for grayscale images; Pillow
+            scales colors of 16 bits by itself.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+
+    color_mode: str = "rgb"
+    interpolation: str = "area"
+    keep_aspect_ratio: bool = False
+    background: str = "white"
+    white_level: int = 65_535
+
+    @property
+    def channels(self) -> int:
+        """Of the pixels."""
+        return MODES[self.color_mode][1]
+
+    def __post_init__(self):
+        for name, known in RULES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"Unknown {name} '{getattr(self, name)}'; expected one of {', '.join(known)}."
+                )
+
+
+def read_image(
+    path: str | os.PathLike, size: tuple[int, int] | None = None, *rule, **named
+) -> np.ndarray:
+    """Read an image file.
+
+    EXIF orientation is applied, 16 bits are scaled to 8, transparency is composited on a
+    background, palettes and CMYK are converted, and of an animation the first frame is taken.
+    Nothing notices a flipped bit inside a JPEG's data: no decoder can.
+
+    Args:
+        path: an image file of one of `FORMATS`; its content decides, not its extension.
+        size: (height, width) in pixels to resize to; None keeps the image's own.
+        rule, named: attributes of `Rule`, in their order or by name.
 
     Returns:
         (height, width, channels) uint8.
@@ -96,36 +129,25 @@ def read_image(
     Raises:
         ImageError: unreadable, truncated, too costly (see `limits`) or of an unknown format,
             whatever the cause.
-        ValueError: an unknown `color_mode` or `interpolation`.
+        ValueError: as of `Rule`.
     """
-    return read_with_header(path, size, color_mode, interpolation, keep_aspect_ratio)[0]
+    return read_with_header(path, size, Rule(*rule, **named))[0]
 
 
-def read_with_header(
-    path, size=None, color_mode="rgb", interpolation="area", keep_aspect_ratio=False
-) -> tuple[np.ndarray, Header]:
+def read_with_header(path, size=None, rule: Rule | None = None) -> tuple[np.ndarray, Header]:
     """As `read_image`, and with the pixels what the header said: the file is opened once."""
-    check_rule(color_mode, interpolation)
+    rule = rule or Rule()
     with _opened(os.fspath(path)) as (image, extra):
         size_in_file = image.size  # draft changes it
-        if size and interpolation == "area":
+        if size and rule.interpolation == "area":
             image.draft(None, (DRAFT_MARGIN * max(size), DRAFT_MARGIN * max(size)))
         limits.check_memory(image, extra)
         image.load()
         header = _header(image, size_in_file)  # of a PNG, EXIF may stand behind the pixels
-        return converted(image, size, color_mode, interpolation, keep_aspect_ratio), header
+        return converted(image, size, rule), header
 
 
-def check_rule(color_mode: str, interpolation: str) -> None:
-    """Raise ValueError unless both are names that `read_image` knows."""
-    if color_mode not in MODES or interpolation not in INTERPOLATIONS:
-        raise ValueError(
-            f"Unknown color_mode '{color_mode}' or interpolation '{interpolation}'; expected one of"
-            f" {', '.join(MODES)}, and one of {', '.join(INTERPOLATIONS)}."
-        )
-
-
-def converted(image, size, color_mode, interpolation, keep_aspect_ratio) -> np.ndarray:
+def converted(image: Image.Image, size: tuple[int, int] | None, rule: Rule) -> np.ndarray:
     """The pixels of a Pillow image, as `read_image` gives those of a file.
 
     Raises:
@@ -134,13 +156,11 @@ def converted(image, size, color_mode, interpolation, keep_aspect_ratio) -> np.n
     """
     _check_depth(image)  # again: it may be no file's
     image.load()
-    mode, channels = MODES[color_mode]
     large = image.width * image.height > WHOLE_LIMIT
-    decoded = _decoded_in_strips if large else _decoded
-    pixels = decoded(image, size, mode, interpolation, keep_aspect_ratio)
+    pixels = (_decoded_in_strips if large else _decoded)(image, size, rule)
     if size:
         pixels = _resized(pixels, size)
-    return pixels.reshape(*pixels.shape[:2], channels)
+    return pixels.reshape(*pixels.shape[:2], rule.channels)
 
 
 def read_header(path: str | os.PathLike) -> Header:
@@ -208,23 +228,23 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in UPRIGHT else 1
 
 
-def _decoded(image, size, mode: str, interpolation: str, keep_aspect_ratio: bool) -> np.ndarray:
-    """Pixels of a loaded image, upright, in `mode`, cropped and filtered as asked for."""
-    image = _upright(_in_mode(image, mode), _orientation(image))
-    if size and keep_aspect_ratio:
+def _decoded(image, size, rule: Rule) -> np.ndarray:
+    """Pixels of a loaded image, upright, in the mode, cropped and filtered as asked for."""
+    image = _upright(_in_mode(image, rule), _orientation(image))
+    if size and rule.keep_aspect_ratio:
         image = image.crop(_center(image.size, size))
-    if size and interpolation != "area":
-        image = image.resize((size[1], size[0]), PILLOW_FILTERS[interpolation])
+    if size and rule.interpolation != "area":
+        image = image.resize((size[1], size[0]), PILLOW_FILTERS[rule.interpolation])
     return np.asarray(image)
 
 
-def _decoded_in_strips(image, size, mode, interpolation, keep_aspect_ratio) -> np.ndarray:
+def _decoded_in_strips(image, size, rule: Rule) -> np.ndarray:
     """As `_decoded`, and no larger than `size`: each row is shrunk by itself, then each column."""
     orientation = _orientation(image)
     left, top, right, bottom = 0, 0, *image.size
     if size and orientation >= 5:
         size = size[::-1]
-    if size and keep_aspect_ratio:
+    if size and rule.keep_aspect_ratio:
         left, top, right, bottom = _center(image.size, size)
     height, width = bottom - top, right - left
     if size:
@@ -233,25 +253,28 @@ def _decoded_in_strips(image, size, mode, interpolation, keep_aspect_ratio) -> n
     step = max(1, STRIP_PIXELS // (right - left))
     for start in range(top, bottom, step):
         strip = image.crop((left, start, right, min(start + step, bottom)))
-        strip = np.asarray(_in_mode(strip, mode))
+        strip = np.asarray(_in_mode(strip, rule))
         if size:
-            strip = _shrunk(strip, (len(strip), width), interpolation)
+            strip = _shrunk(strip, (len(strip), width), rule.interpolation)
         if rows is None:
             rows = np.empty((bottom - top, *strip.shape[1:]), np.uint8)
         rows[start - top : start - top + len(strip)] = strip
-    pixels = _shrunk(rows, (height, width), interpolation) if size else rows
+    pixels = _shrunk(rows, (height, width), rule.interpolation) if size else rows
     return (
         pixels if orientation == 1 else np.asarray(_upright(Image.fromarray(pixels), orientation))
     )
 
 
-def _in_mode(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+def _in_mode(image: Image.Image, rule: Rule) -> Image.Image:
+    mode, white = MODES[rule.color_mode][0], rule.white_level
+    if image.mode.startswith("I"):  # 65535 takes the upper 8 bits
+        levels = np.minimum(np.asarray(image), white).astype(np.uint32) * 256 // (white + 1)
+        image = Image.fromarray(levels.astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if mode != "RGBA":
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            behind = Image.new("RGBA", image.size, rule.background)
+            image = Image.alpha_composite(behind, image)
     return image if image.mode == mode else image.convert(mode)
 
 

@@ -13,15 +13,13 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import cv2
 import lmdb
 import numpy as np
-import PIL
 import platformdirs
 import psutil
 
 from foldernet import terminal
-from foldernet.images.reader import MODES, READER_VERSION, Header, ImageError, read_with_header
+from foldernet.images.reader import READER, Header, ImageError, Rule, read_with_header
 from foldernet.images.threads import threads
 
 MEMORY_SHARE = 0.25  # of the memory that is free: what "auto" may hold in it
@@ -194,14 +192,13 @@ class PixelStore(ArrayStore):
         count: number of files.
         path_of: position -> path.
         size: (height, width) in pixels.
-        rule: color mode, interpolation, and whether the proportions are kept, as `read_image` says.
+        rule: how files become pixels.
         mode: as of `ArrayStore`.
     """
 
-    def __init__(self, count, path_of, size, rule=("rgb", "area", False), mode="auto"):
-        self.size, self.rule = tuple(size), rule
-        shape = (*size, MODES[rule[0]][1])
-        purpose = f"reader {READER_VERSION} of {PIL.__version__} and {cv2.__version__}: {rule}"
+    def __init__(self, count, path_of, size, rule: Rule | None = None, mode="auto"):
+        self.size, self.rule = tuple(size), rule or Rule()
+        shape, purpose = (*size, self.rule.channels), f"{READER}: {self.rule}"
         super().__init__(count, path_of, lambda at: self.read(at)[0], shape, purpose, mode)
 
     def read(self, position: int) -> tuple[np.ndarray, Header]:
@@ -210,7 +207,7 @@ class PixelStore(ArrayStore):
         Raises:
             ImageError: it can't be read.
         """
-        return read_with_header(self.path_of(position), self.size, *self.rule)
+        return read_with_header(self.path_of(position), self.size, self.rule)
 
 
 def _key(path: str) -> int:

@@ -1,21 +1,30 @@
 """Prediction: a trained network, and images read as in training."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from foldernet.images.reader import INTERPOLATIONS, MODES, ImageError
-from foldernet.inference import output, sources
+from foldernet.images.reader import (
+    BACKGROUNDS,
+    INTERPOLATIONS,
+    MODES,
+    ImageError,
+    Rule,
+    read_with_header,
+)
+from foldernet.images.threads import threads
+from foldernet.inference import output
 from foldernet.terminal import UserError, number, printable
 from foldernet.training.model_file import load_model
 
 BATCH_SIZE = 256
 LARGEST_SIDE = 8192  # pixels
+EARLIER = {"background": "white", "white_level": 65535}  # of models that don't say so
 
 
 def whole_number(smallest: int, largest: int) -> Callable[[Any], bool]:
@@ -66,93 +75,89 @@ class Predictor:
     Attributes:
         model: pixels (n, height, width, channels) 0..255 -> numbers (n, outputs).
         size: (height, width) in pixels.
-        rule: color mode, interpolation, and whether the proportions are kept, as of
-            `foldernet.images.reader.read_image`.
+        rule: how files become those pixels.
 
     Raises:
         UserError: the file is damaged or refused, or contradicts itself.
     """
 
-    # In the order of `read_image`'s arguments.
+    # After the size, in the order of `Rule`.
     SCHEMA: ClassVar[dict[str, Callable[[Any], bool]]] = {
         "size": lambda value: isinstance(value, list) and [*map(is_side, value)] == [True, True],
         "color_mode": lambda value: isinstance(value, str) and value in MODES,
         "interpolation": lambda value: value in INTERPOLATIONS,
         "keep_aspect_ratio": lambda value: isinstance(value, bool),
+        "background": lambda value: value in BACKGROUNDS,
+        "white_level": whole_number(1, 65535),
     }
     write = staticmethod(output.write)
     Result: ClassVar = Prediction  # what `answer` makes; of a file that can't be read, with `error`
 
     def __init__(self, path: Path, metadata: dict[str, Any]):
-        check_metadata(metadata, self.SCHEMA, path)
-        size, *self.rule = (metadata[name] for name in Predictor.SCHEMA)
-        self.size = tuple(size)
+        check_metadata(metadata := EARLIER | metadata, self.SCHEMA, path)
+        size, *rule = (metadata[name] for name in Predictor.SCHEMA)
+        self.size, self.rule = tuple(size), Rule(*rule)
         self.model = load_model(path)
-        shape, wanted = self.model.input_shape, (None, *self.size, MODES[self.rule[0]][1])
+        shape, wanted = self.model.input_shape, (None, *self.size, self.rule.channels)
         if shape != wanted:
             raise UserError(
                 f"'{path}' contradicts itself: its network takes {shape}, and its images are"
                 f" {wanted}. Use another copy of it."
             )
 
-    def read(self, image: sources.Source) -> np.ndarray:
+    def read(self, path: str) -> np.ndarray:
         """The pixels that the network sees of an image: (height, width, channels) uint8.
 
         Raises:
-            ImageError, UserError: as of `foldernet.inference.sources.read`.
+            ImageError: it can't be read.
         """
-        return sources.read(image, self.size, *self.rule)
+        return read_with_header(path, self.size, self.rule)[0]
 
-    def predict(self, images: sources.Source | Iterable[sources.Source]) -> list[Prediction]:
+    def predict(self, images: Any) -> list[Prediction]:
         """Predict one image, or several.
 
         Args:
-            images: a path (str or PathLike); a file's content, as bytes or open for reading bytes;
-                pixels, as a Pillow image or as a uint8 array (height, width) or (height, width, 1,
-                3 or 4); or an iterable of any of these.
+            images: paths, or whatever else `foldernet.interchange.memory.drawn` takes, one or many.
 
         Returns:
             An answer for each image, and so a list of one for one image. An image that can't be
             read gets an answer with an error.
 
         Raises:
-            UserError: something is none of these.
+            UserError: something is no image.
 
         Example:
             foldernet.load("my-run").predict("cat.jpg")[0].ranking[0]  # ("cat", 0.98)
         """
         return list(self.stream(images))
 
-    def stream(self, images: sources.Source | Iterable[sources.Source]) -> Iterator[Prediction]:
+    def stream(self, images: Any) -> Iterator[Prediction]:
         """As `predict`, batch after batch, so that any number of images fits in memory."""
-        named, pool = sources.named(images), ThreadPoolExecutor()
-        try:
-            while batch := [(name, self._start(pool, i)) for name, i in islice(named, BATCH_SIZE)]:
-                yield from self._answers([(name, reading.result()) for name, reading in batch])
-        finally:
-            pool.shutdown(cancel_futures=True)
+        drawn = self.drawn(images)
+        while batch := list(islice(drawn, BATCH_SIZE)):
+            yield from self._answers(list(threads.map(self._with_pixels, batch)))
+
+    def drawn(self, images: Iterable[str | os.PathLike]) -> Iterator[tuple[str, Any]]:
+        """Each image's name, and its path or pixels. `foldernet.load` puts in its place what takes
+        more than paths."""
+        return ((os.fsdecode(path), os.fsdecode(path)) for path in images)
 
     def answer(self, path: str, outputs: np.ndarray) -> Prediction:
         """What the network's `outputs`, (outputs,) float, say of an image."""
         return Prediction(path, tuple(map(float, outputs)))
 
-    def _start(self, pool: ThreadPoolExecutor, image: sources.Source) -> Future:
-        reading = pool.submit(self._read_or_reason, image)
-        if not isinstance(image, sources.PATH):
-            wait([reading])  # else a batch of photographs would be in memory, decoded, at a time
-        return reading
-
-    def _read_or_reason(self, image: sources.Source) -> np.ndarray | str:
+    def _with_pixels(self, drawn: tuple[str, Any]) -> tuple[str, np.ndarray | ImageError]:
+        name, image = drawn
         try:
-            return self.read(image)
+            return name, self.read(image) if isinstance(image, str) else image
         except ImageError as error:
-            return error.reason
+            return name, error
 
-    def _answers(self, batch: list[tuple[str, np.ndarray | str]]) -> Iterator[Prediction]:
-        images = [pixels for _, pixels in batch if not isinstance(pixels, str)]
+    def _answers(self, batch: list[tuple[str, np.ndarray | ImageError]]) -> Iterator[Prediction]:
+        images = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
         outputs = iter(self.model.predict_on_batch(np.stack(images)) if images else ())
         for name, pixels in batch:
-            if isinstance(pixels, str):
-                yield self.Result(name, error=pixels)
+            if isinstance(pixels, ImageError):
+                yield self.Result(name, error=pixels.reason)
             else:
                 yield self.answer(name, next(outputs))

@@ -68,7 +68,8 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def options_in(path: Path) -> dict[str, Any]:
-    """The options by name in a run's config.json, for a new run like it.
+    """The options by name in a run's config.json, for a new run like it: if that run was resumed,
+    this one isn't.
 
     Raises:
         UserError: it can't be read, or isn't a run's.
@@ -76,4 +77,4 @@ def options_in(path: Path) -> dict[str, Any]:
     options = read(path).get("config")
     if not isinstance(options, dict):
         raise UserError(f"'{path}' is not the config.json of a run: its options are missing.")
-    return options
+    return options | {"resume": False}

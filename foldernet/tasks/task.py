@@ -51,6 +51,17 @@ class Task:
         """The module that draws for the mode, if there is one."""
         return importlib.import_module(self.drawn_by) if self.drawn_by else None
 
+    @property
+    def rule(self) -> dict[str, Any]:
+        """How files become pixels, as attributes of `foldernet.images.reader.Rule`."""
+        return {
+            "color_mode": self.color_mode,
+            "interpolation": "area",
+            "keep_aspect_ratio": False,
+            "background": self.options.background,
+            "white_level": self.options.white_level or 65_535,
+        }
+
     def find_dataset(self) -> Dataset:
         """Find the images.
 
@@ -86,7 +97,7 @@ class Task:
             batches[split] = generator.flow_from_directory(
                 images,
                 target_size=(options.image_size, options.image_size),
-                color_mode=self.color_mode,
+                **self.rule,
                 batch_size=options.batch_size,
                 shuffle=training,
                 seed=options.seed,
@@ -129,9 +140,7 @@ class Task:
         return {
             "mode": self.options.mode,
             "size": [size, size],
-            "color_mode": self.color_mode,
-            "interpolation": "area",
-            "keep_aspect_ratio": False,
+            **self.rule,
         }
 
     def report(

@@ -35,7 +35,8 @@ def save_model(model: "keras.Model", path: Path, metadata: dict[str, Any]) -> No
     def write(temporary: Path) -> None:
         keras.Model(model.inputs, model.outputs, name=model.name).save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(METADATA, json.dumps(metadata, ensure_ascii=False))
+            text = json.dumps(metadata, ensure_ascii=False)
+            archive.writestr(METADATA, text.encode(errors="backslashreplace"))
 
     files.write_whole(path, write)
 
