@@ -65,6 +65,8 @@ def _check(name: str, value: Any, annotation: Any) -> None:
     if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
         choices = ", ".join(typing.get_args(kind))
         raise UserError(f"{option} '{value}' is unknown. Choose from {choices}.")
+    if kind is str and not value:
+        raise UserError(f"{option} is empty. Give it a value, or leave it out.")
     for limits in (mark for mark in marks(annotation) if isinstance(mark, Range)):
         low, high = limits.low, limits.high
         for number in value if isinstance(value, tuple) else (value,):
@@ -75,6 +77,8 @@ def _check(name: str, value: Any, annotation: Any) -> None:
                 raise UserError(f"{option} {number} is too small; it must be at least {low}.")
             if high is not None and not number <= high:
                 raise UserError(f"{option} {number} is too large; it must be at most {high}.")
+        if isinstance(value, tuple) and list(value) != sorted(value):
+            raise UserError(f"{option} {' '.join(map(str, value))} is reversed; the lower number comes first.")
 
 
 def converted(owner: type[Options], values: dict[str, Any]) -> dict[str, Any]:
@@ -106,5 +110,5 @@ def flag(name: str) -> str:
 
 def nearest(name: str, known: Iterable[str], otherwise: str = ". --help lists them.") -> str:
     """How an error on an unknown name ends: with the nearest known one, or `otherwise`."""
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)  # less isn't a slip
     return f"; did you mean '{near[0]}'?" if near else otherwise

@@ -44,6 +44,8 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
         options = package.choose(options, dataset)
     task.options = options = options.with_defaults(images=len(dataset.splits["training"]))
 
+    if "tensorflow" not in sys.modules:
+        terminal.status("Starting TensorFlow ...")
     with terminal.quiet_tensorflow():  # three seconds, spent now that there is something to train
         import keras
 
@@ -66,12 +68,11 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
 
     with session.opened_run(f"{options.mode}-{task.network_name}") as run:
         session.describe(options, dataset, task.files(dataset))
-        summary.show_start(options, dataset, network, batches, run, facts + task.facts(dataset))
+        summary.show_start(dataset, network, batches, run, facts + task.facts(dataset))
         log = FigureLog(run.logs)
         task.show_batches(dataset, batches, log)
 
-        metadata, patience = task.metadata(dataset), options.early_stopping
-        early_stopping = [keras.callbacks.EarlyStopping(patience=patience)] if patience else []
+        metadata, patience = task.metadata(dataset), options.early_stopping or options.epochs
         best = callbacks.BestModel(run.models / runs.BEST, task.monitors, metadata)
         session.watch(
             batches["training"],
@@ -80,12 +81,9 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
                 *task.callbacks(log),
                 *schedule,
                 best,
-                keras.callbacks.LambdaCallback(
-                    on_train_end=lambda logs: save_model(network, run.models / runs.LAST, metadata)
-                ),
                 callbacks.Curves(run.logs),
-                *early_stopping,
-                callbacks.ProgressLog(best),
+                keras.callbacks.EarlyStopping(patience=patience),
+                callbacks.ProgressLog(best, batches["training"]),
             ],
         )
         with session.running():
@@ -101,6 +99,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
                         verbose=0,  # ProgressLog shows the progress
                         callbacks=session.callbacks,
                     )
+                save_model(network, run.models / runs.LAST, metadata)
                 session.end()
             scores = task.report(dataset, batches, best.load(), log, run)
             scores |= summary.pace(best.best_epoch, session.history, batches)

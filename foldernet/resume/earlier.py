@@ -30,7 +30,8 @@ def options_of_earlier(name: str | None) -> dict[str, Any]:
 
 
 def check_resumable(options: TrainOptions) -> None:
-    """Raise UserError if the options would change the run, or ask for no more than it has done."""
+    """Raise UserError if the options would change the run, or ask for no more than it has done, or
+    its images aren't where they were."""
     run = Run(options.name)
     before = description.options_in(run.models / description.FILE)
     changed = _changed(options, before)
@@ -38,6 +39,12 @@ def check_resumable(options: TrainOptions) -> None:
         raise UserError(
             f"The run '{run.name}' can't be resumed with {', '.join(changed)}. Leave that out, or"
             " start a new run."
+        )
+    if options.data and not options.data.expanduser().exists():
+        raise UserError(
+            f"The images of the run '{run.name}' are not in '{options.data}'. If they have moved,"
+            f" say where they are: python train.py FOLDER --resume --name {run.name}. They have to"
+            " have the same content."
         )
     epochs = before["epochs"]
     if (run.models / METRICS).exists() and options.epochs <= epochs:

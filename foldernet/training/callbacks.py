@@ -13,6 +13,7 @@ from foldernet.training import model_file
 
 NOT_SCORES = ("learning_rate", "seconds", "images_per_second", "waiting")
 MUCH_WAITING = 0.1  # of an epoch's time; beyond it, a line says what to change
+LINE_EVERY = 30  # seconds, within an epoch
 
 
 class Pace(keras.callbacks.Callback):
@@ -35,7 +36,6 @@ class Pace(keras.callbacks.Callback):
     def __init__(self, batches):
         super().__init__()
         self.batches = batches
-        self.seconds = 0.0
 
     @property
     def seconds(self) -> float:
@@ -66,10 +66,16 @@ class Pace(keras.callbacks.Callback):
 
 
 class Curves(keras.callbacks.TensorBoard):
-    """TensorBoard, whose curves are on disk after each epoch: a killed run has all of them."""
+    """TensorBoard, whose curves are on disk after each epoch: a killed run has all of them.
+
+    Epochs count from 1, as on the terminal.
+    """
+
+    def on_test_end(self, logs=None):
+        super().on_test_end({})  # with logs, it would draw each validation score a second time
 
     def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
+        super().on_epoch_end(epoch + 1, logs)
         for writer in (self._train_writer, self._val_writer):
             writer.flush()
 
@@ -77,33 +83,39 @@ class Curves(keras.callbacks.TensorBoard):
 class ProgressLog(keras.callbacks.Callback):
     """Keras's progress bar while an epoch runs, and one line once it is over.
 
-    Into a file, only the lines.
+    Into a file, only lines; of a long epoch, one now and then.
 
     Args:
         checkpoint: marks the lines of the best epochs so far.
+        batches: the training iterator.
     """
 
-    def __init__(self, checkpoint: "BestModel"):
+    def __init__(self, checkpoint: "BestModel", batches):
         super().__init__()
-        self.checkpoint, self.bar, self.advised = checkpoint, None, False
+        self.checkpoint, self.batches, self.bar, self.advised = checkpoint, batches, None, False
 
     def on_epoch_begin(self, epoch, logs=None):
+        epochs, self.shown = self.params["epochs"], time.monotonic()
+        self.title = f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}"
         if sys.stderr.isatty():
-            self.bar = keras.utils.Progbar(self.params["steps"])
+            self.bar = keras.utils.Progbar(len(self.batches))
 
     def on_train_batch_end(self, batch, logs=None):
+        done = self.batches.first + batch + 1
         if self.bar:
-            self.bar.update(batch + 1, list((logs or {}).items()), finalize=False)
+            self.bar.update(done, list((logs or {}).items()), finalize=False)
+        elif time.monotonic() - self.shown > LINE_EVERY:
+            terminal.status(f"{self.title}: step {done} of {len(self.batches)}")
+            self.shown = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
         if self.bar:
             sys.stderr.write("\r\x1b[2K")
         shown = {name: value for name, value in logs.items() if name not in NOT_SCORES}
         scores = "  ".join(f"{name} {terminal.number(value)}" for name, value in shown.items())
-        epochs = self.params["epochs"]
         best = "  best" if self.checkpoint.best_epoch == epoch else ""
         terminal.status(
-            f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}  {scores}"
+            f"{self.title}  {scores}"
             f"  {logs['images_per_second']:,.0f} images/s, {logs['waiting']:.0%} waiting{best}"
         )
         if logs["waiting"] > MUCH_WAITING and not self.advised:

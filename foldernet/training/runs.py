@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime
@@ -20,6 +21,8 @@ from foldernet.training import model_file
 MODELS, LOGS = Path("models"), Path("logs")
 LOCK = ".lock"  # held in a run's folder by the process that trains it
 BEST, LAST, METRICS = "best.keras", "last.keras", "metrics.json"
+# Hidden, or on some system not a folder's name.
+UNUSABLE = r'[<>:"/\\|?*\x00-\x1f]|^\.|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,25 +77,25 @@ def locked(run: Run) -> Iterator[None]:
     Raises:
         UserError: one does already.
     """
-    lock = filelock.FileLock(run.models / LOCK)
     try:
-        lock.acquire(blocking=False)
+        held = filelock.FileLock(run.models / LOCK).acquire(blocking=False)
     except filelock.Timeout:
         raise UserError(
             f"Another process is training the run '{run.name}'. Wait for it, or start a new run."
         ) from None
-    try:
+    with held:  # the file stays: two processes could hold two files of one name
         for left_over in run.models.glob(".*-*"):  # by `write_whole`, when it was killed
             left_over.unlink()
         yield
-    finally:
-        lock.release()  # the file stays: two processes could hold two files of one name
 
 
 def check_name(name: str) -> None:
-    """Raise UserError if a run's name would lead out of models/ and logs/, or hide it there."""
-    if Path(name).name != name or name.startswith("."):
-        raise UserError(f"--name '{name}' can't name a folder. Use letters, digits, - and _.")
+    """Raise UserError if a run's name would lead out of models/ and logs/, hide it there, or not
+    be possible on every system that the run may be copied to."""
+    if re.search(UNUSABLE, name, re.IGNORECASE):
+        raise UserError(
+            f"--name '{name}' can't name a folder on every system. Use letters, digits, - and _."
+        )
 
 
 def created(given_name: str | None, default_name: str) -> Run:
@@ -128,17 +131,17 @@ def created(given_name: str | None, default_name: str) -> Run:
 
 
 def find(name: str | Path | None, mode: str) -> Path:
-    """The folder of a run, or a .keras file.
+    """The folder of a run, or a file.
 
     Args:
-        name: a run's name or folder, or a .keras file; None takes the newest run of `mode`.
+        name: a run's name or folder, or a file; None takes the newest run of `mode`.
 
     Raises:
         UserError: there is no such run.
     """
     newest_first = sorted(MODELS.glob(f"*/{BEST}"), key=os.path.getmtime, reverse=True)
     if name is not None:
-        for path in (Path(name), MODELS / name):
+        for path in (MODELS / name, Path(name)):
             if path.exists():
                 return path
         others = terminal.listed((path.parent.name for path in newest_first), 5)

@@ -4,7 +4,6 @@ import keras
 
 from foldernet import terminal
 from foldernet.datasets.image_list import Dataset
-from foldernet.options import TrainOptions
 from foldernet.training.callbacks import NOT_SCORES
 from foldernet.training.runs import LOGS, Run
 
@@ -12,12 +11,7 @@ SHOWN_CLASSES = 40
 
 
 def show_start(
-    options: TrainOptions,
-    dataset: Dataset,
-    network: keras.Model,
-    batches: dict,
-    run: Run,
-    facts: list[tuple[str, str]],
+    dataset: Dataset, network: keras.Model, batches: dict, run: Run, facts: list[tuple[str, str]]
 ) -> None:
     """Show, before the first epoch, what was found and what will be done.
 
@@ -36,10 +30,13 @@ def show_start(
     steps = terminal.count(len(batches["training"]), "step")
     parameters = terminal.count(network.count_params(), "parameter")
     shape = "x".join(map(str, network.input_shape[1:]))
+    if smoothing := getattr(network.loss, "label_smoothing", 0):
+        told = f"cross-entropy with labels smoothed by {smoothing:g}, so that it never reaches 0"
+        facts = [*facts, ("loss", told)]
     lines = [
         *facts,
         ("network", f"{network.name}, {parameters}, on {shape}"),
-        ("batches", f"{options.batch_size} images, {steps} an epoch"),
+        ("batches", f"{batches['training'].batch_size} images, {steps} an epoch"),
         ("cache", batches["training"].store.in_words()),
         ("run", f"{run.models} and {run.logs}"),
     ]

@@ -14,9 +14,9 @@ from foldernet.options import shown_as
 class TransferOptions(Options):
     """Fine-tuning."""
 
-    weights: Annotated[Path | None, shown_as("FILE")] = None
-    """Start from the weights in this .keras, .weights.h5 or .h5 file, of each layer whose name and
-    shapes match."""
+    weights: Annotated[Path | None, shown_as("RUN")] = None
+    """Start from the weights of this run, its name or folder, or in this .keras, .weights.h5 or .h5
+    file, of each layer whose name and shapes match."""
 
     freeze: Annotated[UseAppendAction[tuple[str, ...]], shown_as("PATTERN")] = ()
     """Freeze layers whose names match this pattern, as 'conv*' (repeatable)."""

@@ -1,6 +1,7 @@
 """What `--weights` and `--freeze` do to a network before it is compiled."""
 
 from foldernet import terminal
+from foldernet.training import runs
 from foldernet.transfer.options import TransferOptions
 
 Options = TransferOptions
@@ -21,8 +22,10 @@ def prepare(options: TransferOptions, network) -> list[tuple[str, str]]:
     from foldernet.transfer import weights
 
     if options.weights:
-        loaded = weights.load_by_name(network, options.weights)
-        terminal.status(f"Weights from {options.weights}:\n{terminal.table(loaded)}\n")
+        found = runs.find(options.weights, options.mode)
+        path = found / runs.BEST if found.is_dir() else found
+        loaded = weights.load_by_name(network, path)
+        terminal.status(f"Weights from {path}:\n{terminal.table(loaded)}\n")
     frozen = weights.freeze(network, options.freeze)
     if not frozen:
         return []
