@@ -102,7 +102,9 @@ def seeds() -> dict[str, bytes]:
         ("pgm", "PPM", grey, {}),
         ("pgm-deep", "PPM", deep, {}),
         ("pbm", "PPM", bits, {}),
+        ("avif", "AVIF", rgb, {}),
     ]
+    several += [("heic", "HEIF", rgb, {})] if "HEIF" in Image.SAVE else []  # with pillow-heif
     contents = {}
     for name, image_format, image, options in several:
         file = io.BytesIO()
