@@ -37,13 +37,6 @@ class TrainOptions(Options):
     image_size: Annotated[int, Range(8, 4096), arg(aliases=["--imgsz", "--img-size"])] = 48
     """Pixels per side that images are resized to. Twice the size costs four times the work."""
 
-    background: Literal["white", "gray", "black"] = "white"
-    """What lies behind transparent images. White icons are blank on white."""
-
-    white_level: Annotated[int | None, Range(1, 65535), shown_as("INT")] = None
-    """Value that becomes white, of grayscale images of 16 bits. By default, the lowest of 1023,
-    4095, 16383 and 65535 that the training images don't exceed."""
-
     validation_split: Annotated[float, Range(0.01, 0.9)] = 0.2
     """Share of every class kept for validation where there is no val/, chosen by a hash of each
     image's content, so that adding images moves none."""
@@ -104,6 +97,13 @@ class ClassifyOptions(AugmentationOptions, TrainOptions):
 
     color_mode: Literal["rgb", "grayscale"] = "rgb"
     """Color or grayscale images."""
+
+    background: Literal["white", "gray", "black"] = "white"
+    """What lies behind transparent images. White icons are blank on white."""
+
+    white_level: Annotated[int | None, Range(1, 65535), shown_as("INT")] = None
+    """Value that becomes white, of grayscale images of 16 bits. By default, the lowest of 1023,
+    4095, 16383 and 65535 that the training images don't exceed."""
 
     label_smoothing: Annotated[float, Range(0, 0.9)] = 0.1
     """Probability taken from the true class, against overconfidence."""

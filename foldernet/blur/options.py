@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from foldernet.option_types import MAY_CHANGE_ON_RESUME, Range
 from foldernet.options import TrainOptions, shown_as
@@ -12,8 +12,11 @@ from foldernet.options import TrainOptions, shown_as
 
 @dataclasses.dataclass(frozen=True)
 class BlurOptions(TrainOptions):
-    """Learn the one filter that turns images into their blurred versions. DATA is any folder of
-    photographs; by default, the eight that come with the project."""
+    """Learn the one filter that turns images into their blurred versions."""
+
+    data: Annotated[Positional[Path | None], shown_as("[DATA]"), MAY_CHANGE_ON_RESUME] = None
+    """Folder of photographs at any depth, perhaps in train/ and val/. By default, the eight that
+    come with the project."""
 
     image_size: Annotated[int, Range(8, 4096), arg(aliases=["--imgsz", "--img-size"])] = 256
     """Pixels per side of the crops."""

@@ -18,7 +18,7 @@ def choose(options: TrainOptions, dataset: Dataset) -> TrainOptions:
     the lowest of `LEVELS` that none of them exceeds. One that was given stays."""
     from PIL import Image  # which a wrong folder can do without
 
-    if options.white_level:
+    if getattr(options, "white_level", FULL):
         return options
     images, brightest = dataset.splits["training"], 0
     for position in np.unique(np.linspace(0, len(images) - 1, LOOKED_AT).astype(int)):

@@ -25,7 +25,7 @@ class CheckOptions(Options):
     imbalance of 10:1 or more is also reported. The exit status is 1 if any image would be left
     out."""
 
-    data: Annotated[Positional[Path | None], shown_as("DATA")] = None
+    data: Annotated[Positional[Path | None], shown_as("[DATA]")] = None
     """Folder of images, as for train.py."""
 
     mode: str = "classify"

@@ -16,6 +16,11 @@ class Classify(Task):
         self.color_mode = options.color_mode
         self.network_name = networks.check_name(options.model)
 
+    @property
+    def rule(self):
+        level = self.options.white_level or 65_535
+        return super().rule | {"background": self.options.background, "white_level": level}
+
     def augmentation(self):
         return self.options.augmentation()
 

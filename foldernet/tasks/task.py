@@ -58,8 +58,6 @@ class Task:
             "color_mode": self.color_mode,
             "interpolation": "area",
             "keep_aspect_ratio": False,
-            "background": self.options.background,
-            "white_level": self.options.white_level or 65_535,
         }
 
     def find_dataset(self) -> Dataset:
