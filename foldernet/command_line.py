@@ -58,6 +58,8 @@ def parse(
     if "--version" in arguments:
         print(f"foldernet {__version__}")
         raise SystemExit
+    if any(re.fullmatch("(--[^=]*=)?", argument) for argument in arguments):
+        raise UserError("An argument is empty. Give it a value, or leave it out.")
     _check_names(owner, arguments, modes_with)
     installed = Path(sys.argv[0]).stem in ("foldernet", "__main__")
     box = io.StringIO()

@@ -65,8 +65,6 @@ def _check(name: str, value: Any, annotation: Any) -> None:
     if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
         choices = ", ".join(typing.get_args(kind))
         raise UserError(f"{option} '{value}' is unknown. Choose from {choices}.")
-    if kind is str and not value:
-        raise UserError(f"{option} is empty. Give it a value, or leave it out.")
     for limits in (mark for mark in marks(annotation) if isinstance(mark, Range)):
         low, high = limits.low, limits.high
         for number in value if isinstance(value, tuple) else (value,):
@@ -78,7 +76,7 @@ def _check(name: str, value: Any, annotation: Any) -> None:
             if high is not None and not number <= high:
                 raise UserError(f"{option} {number} is too large; it must be at most {high}.")
         if isinstance(value, tuple) and list(value) != sorted(value):
-            raise UserError(f"{option} {' '.join(map(str, value))} is reversed; the lower number comes first.")
+            raise UserError(f"{option}: the lower number comes first, {value[-1]} {value[0]}.")
 
 
 def converted(owner: type[Options], values: dict[str, Any]) -> dict[str, Any]:

@@ -85,6 +85,12 @@ def test_earlier_values_stand_in_for_defaults():
         ("--optimizer adamm", "'adamw', 'adam', 'sgd', 'rmsprop'"),
         ("--epochs 0", "--epochs 0 is too small; it must be at least 1."),
         ("--lr -1", "--learning-rate -1.0 is too small; it must be at least 0."),
+        ("--pretrained x", "There is no option --pretrained. --help lists them."),
+        (
+            "--brightness-range 1.2 0.8",
+            "--brightness-range: the lower number comes first",
+        ),
+        ("--name=", "An argument is empty. Give it a value, or leave it out."),
         ("one two", "'two' is one argument too many; quote a name that has spaces."),
     ],
 )
@@ -95,6 +101,19 @@ def test_a_mistake_is_a_sentence(typed, told, columns, monkeypatch):
         parse(*typed.split())
     assert told in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_an_empty_argument_is_refused():
+    for arguments in (["--name", ""], [""]):
+        with pytest.raises(UserError, match="An argument is empty"):
+            parse(*arguments)
+
+
+@pytest.mark.parametrize("mode", TRAINING)
+@pytest.mark.parametrize("typed", ["--pretrained", "--dropout", "--patience"])
+def test_what_is_nothing_like_an_option_suggests_none(typed, mode):
+    with pytest.raises(UserError, match=r"There is no option --\w+\. --help lists them"):
+        parse(typed, "3", mode=mode)
 
 
 @pytest.mark.parametrize("typed", ["--epochs many", "--epochs", "--optimizer adamm", "--epohcs 3"])

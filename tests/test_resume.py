@@ -380,6 +380,16 @@ def test_kills_lose_nothing(stripes_folder, uninterrupted, tmp_path):
     assert_same_run(uninterrupted, tmp_path, "whole", "killed")
 
 
+def test_a_run_whose_images_have_moved_says_how_to_go_on(halted, capsys):
+    before = (halted / "config.json").read_bytes()
+    Path("set").rename("elsewhere")
+    assert train.main(["--resume"]) == 1
+    told = capsys.readouterr().err
+    assert "The images of the run 'halted' are not in 'set'" in told
+    assert "python train.py FOLDER --resume --name halted" in told
+    assert (halted / "config.json").read_bytes() == before
+
+
 WRITER = """
 import itertools, pathlib, sys
 import numpy as np

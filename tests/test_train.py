@@ -96,6 +96,8 @@ def test_best_file_carries_classes_and_preprocessing(trained):
         "color_mode": "rgb",
         "interpolation": "area",
         "keep_aspect_ratio": False,
+        "background": "white",
+        "white_level": 65535,
     }
 
 
@@ -199,7 +201,7 @@ def test_an_unreadable_image_is_named_and_the_run_goes_on(tmp_path, stripes_fold
         (["--epochs", "many"], "--epochs can't be 'many'"),
         (["--optimizer", "adamm"], "adamm"),
         (["--name", "../up"], "can't name a folder"),
-        (["--weights", "none.keras"], "no weights file 'none.keras'"),
+        (["--weights", "none.keras"], "There is no run 'none.keras' in 'models', nor a file"),
         (["--freeze", "convolution*"], "matches no layer; there are conv1, bn_conv1"),
         (["--freeze", "*"], "leaves nothing to train"),
         (["one", "two"], "'two' is one argument too many"),
@@ -278,11 +280,82 @@ def test_piped_output_is_what_the_user_needs_and_nothing_else(tmp_path, stripes_
     assert "\r" not in done.stderr
     assert "\x1b" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line]
-    expected = ["class", *sorted(STRIPES), "all", "images", "network", "batches", "cache", "run"]
-    assert [line.split()[0] for line in lines] == [*expected, "epoch", "epoch"]
+    counts, facts = ["class", *sorted(STRIPES), "all"], ["images", "loss"]
+    expected = ["Starting", *counts, *facts, "network", "batches", "cache", "run", "epoch", "epoch"]
+    assert [line.split()[0] for line in lines] == expected
     first_words = [line.split()[0] for line in done.stdout.splitlines()]
-    assert first_words[0] == "best"
-    assert first_words[-2:] == ["predict:", "look:"]
+    assert first_words == ["best", "on", "training", "predict:", "look:"]
+    assert "on validation: accuracy " in done.stdout
+    assert "never reaches 0, as labels are smoothed by 0.1" in done.stderr
+
+
+def test_what_is_waited_for_is_said_before_tensorflow_is_imported(tmp_path, stripes_folder):
+    code = (
+        "import sys, train\n"
+        "from foldernet import terminal\n"
+        "def quiet():\n    assert 'tensorflow' not in sys.modules\n    sys.exit(3)\n"
+        "terminal.quiet_tensorflow = quiet\n"
+        f"train.main([{str(stripes_folder)!r}])\n"
+    )
+    done = command("-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (3, "Starting TensorFlow ...\n")
+
+
+@pytest.mark.parametrize(("every", "lines"), [(-1, ["epoch 1/1: step 9 of 12"]), (30, [])])
+def test_a_long_epoch_says_now_and_then_how_far_it_is(every, lines, monkeypatch, capsys):
+    from types import SimpleNamespace
+
+    from foldernet.training import callbacks
+
+    monkeypatch.setattr(callbacks, "LINE_EVERY", every)
+    batches = type("Batches", (list,), {"first": 3})(range(12))  # resumed at the fourth
+    progress = callbacks.ProgressLog(SimpleNamespace(best_epoch=None), batches)
+    progress.set_params({"epochs": 1})
+    progress.on_epoch_begin(0)
+    progress.on_train_batch_end(5)
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(19, False), (20, True)])
+def test_top5_is_a_score_only_of_many_classes(classes, shown):
+    from foldernet.evaluation.scores import classification_scores
+
+    names, loss = tuple(map(str, range(classes))), keras.losses.CategoricalCrossentropy()
+    scores = classification_scores(np.arange(classes), np.eye(classes), names, loss)
+    assert ("top5_accuracy" in scores) == shown
+
+
+NOT_NAMES = [
+    "a:b",
+    "a<b",
+    "a|b",
+    'a"',
+    "a?",
+    "a*",
+    "a.",
+    "a ",
+    "con",
+    "NUL",
+    "com1",
+    "aux.x",
+    "a/b",
+]
+
+
+@pytest.mark.parametrize("name", NOT_NAMES)
+def test_a_name_that_some_system_cannot_have_is_refused(name):
+    from foldernet.terminal import UserError
+    from foldernet.training import runs
+
+    with pytest.raises(UserError, match="can't name a folder everywhere"):
+        runs.check_name(name)
+
+
+def test_a_name_that_every_system_can_have_is_taken():
+    from foldernet.training import runs
+
+    for name in ("pets-1", "конь", "console", "a.b", "my pets", "com", "v1.0"):
+        runs.check_name(name)
 
 
 def test_help_and_mistakes_do_not_load_tensorflow(tmp_path):
@@ -331,6 +404,9 @@ def ask_for_everything(server):
     scalars = json.loads(ask("plugin/scalars/tags"))
     assert {"epoch_loss", "epoch_accuracy", "epoch_learning_rate"} <= set(scalars["first/train"])
     assert {"epoch_loss", "epoch_accuracy"} <= set(scalars["first/validation"])
+    assert not any("_vs_iterations" in tag for tags in scalars.values() for tag in tags)
+    curve = json.loads(ask("plugin/scalars/scalars?run=first/validation&tag=epoch_loss"))
+    assert [step for _, step, _ in curve] == [1, 2, 3, 4, 5, 6], "as on the terminal"
     images = set(json.loads(ask("plugin/images/tags"))["first/figures"])
     assert images == {
         "training_images",

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import train
+from foldernet import rooms
 from foldernet.networks.simpleconv3 import simpleconv3
 from foldernet.terminal import UserError
-from foldernet.transfer import weights
+from foldernet.transfer import prepare, weights
 
 
 def nested(head: int = 3, inner_name: str = "inner") -> keras.Model:
@@ -102,6 +103,17 @@ def test_a_file_that_points_elsewhere_is_refused(tmp_path):
     )
     with pytest.raises(UserError, match="points to other files"):
         weights.load_by_name(model, tmp_path / "a.weights.h5")
+
+
+@pytest.mark.parametrize("given", ["first", "models/first", "models/first/last.keras"])
+def test_weights_are_named_as_runs_are(given, trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    Path("first").mkdir(exist_ok=True)  # a folder of data, perhaps: the run counts
+    options = rooms.options_class("classify")(weights=Path(given))
+    model = keras.saving.load_model("models/first/best.keras", compile=False)
+    prepare.prepare(options, model)
+    file = given if given.endswith(".keras") else "models/first/best.keras"
+    assert f"Weights from {file}:" in capsys.readouterr().err
 
 
 def test_fine_tuning_starts_from_the_file_and_leaves_frozen_layers_alone(

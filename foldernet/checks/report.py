@@ -3,16 +3,16 @@
 import os
 import shlex
 from collections import Counter, defaultdict
-
-import numpy as np
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from foldernet import terminal
-from foldernet.checks.examine import Examined
 from foldernet.checks.options import StrictOptions
 from foldernet.checks.quarantine import Finding
 from foldernet.datasets.image_list import Dataset
 from foldernet.terminal import UserError
+
+if TYPE_CHECKING:  # it needs OpenCV, which --help should not load
+    from foldernet.checks.examine import Examined
 
 NAMED = 10  # of each finding
 MOSTLY = 0.5  # of a class's images
@@ -47,9 +47,12 @@ def name_unreadable(errors: list[Exception]) -> None:
         terminal.warn(f"{count} can't be read and {are} left out:\n{_first(map(str, errors))}")
 
 
-def name_blank_classes(dataset: Dataset, examined: Examined) -> None:
+def name_blank_classes(dataset: Dataset, examined: "Examined") -> None:
     """Warn of classes whose training images are mostly blank as the network sees them, and of the
     option that mends it where transparency is the cause."""
+    import numpy as np
+    from PIL import Image
+
     training = (examined.split == 0) & examined.readable
     blank = np.flatnonzero(training & examined.records["blank"])
     counts = [

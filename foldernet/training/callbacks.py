@@ -57,8 +57,7 @@ class Pace(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         batches, ended = self.calls.popitem() if self.calls else (0, time.perf_counter())
-        ready = self.batches.ready
-        waited = sum(max(0.0, ready[batch] - since) for batch, since in self.calls.items())
+        waited = sum(max(0.0, self.batches.ready[step] - free) for step, free in self.calls.items())
         seconds = ended - self.started
         images = min(batches * self.batches.batch_size, self.batches.n)
         logs["seconds"], logs["images_per_second"] = self.seconds, images / seconds
@@ -150,9 +149,7 @@ class BestModel(keras.callbacks.ModelCheckpoint):
 
     def on_epoch_end(self, epoch, logs=None):
         score = [-logs[name[1:]] if name.startswith("-") else logs[name] for name in self.monitors]
-        if not all(map(math.isfinite, score)):
-            return
-        if self.best_score is None or score > self.best_score:
+        if all(map(math.isfinite, score)) and (self.best_score is None or score > self.best_score):
             self.best_score, self.best_epoch = score, epoch
             model_file.save_model(self.model, self.path, self.metadata)
 

@@ -18,8 +18,6 @@ def check_installation() -> None:
         )
     version = importlib.metadata.version("keras")
     if tuple(map(int, version.split(".")[:2])) < OLDEST_KERAS:
-        needed = ".".join(map(str, OLDEST_KERAS))
         raise UserError(
-            f"Keras {version} runs code from model files; {needed} is the oldest that doesn't."
-            " Upgrade it: pip install -r requirements.txt"
+            f"Keras {version} runs code from model files. Upgrade: pip install -r requirements.txt"
         )

@@ -93,9 +93,7 @@ def check_name(name: str) -> None:
     """Raise UserError if a run's name would lead out of models/ and logs/, hide it there, or not
     be possible on every system that the run may be copied to."""
     if re.search(UNUSABLE, name, re.IGNORECASE):
-        raise UserError(
-            f"--name '{name}' can't name a folder on every system. Use letters, digits, - and _."
-        )
+        raise UserError(f"--name '{name}' can't name a folder everywhere. Use letters and digits.")
 
 
 def created(given_name: str | None, default_name: str) -> Run:

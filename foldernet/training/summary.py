@@ -31,8 +31,7 @@ def show_start(
     parameters = terminal.count(network.count_params(), "parameter")
     shape = "x".join(map(str, network.input_shape[1:]))
     if smoothing := getattr(network.loss, "label_smoothing", 0):
-        told = f"cross-entropy with labels smoothed by {smoothing:g}, so that it never reaches 0"
-        facts = [*facts, ("loss", told)]
+        facts = [*facts, ("loss", f"never reaches 0, as labels are smoothed by {smoothing:g}")]
     lines = [
         *facts,
         ("network", f"{network.name}, {parameters}, on {shape}"),
@@ -69,11 +68,11 @@ def show_result(scores: dict, run: Run) -> None:
         if isinstance(value, float) and name not in NOT_SCORES
     ]
     terminal.status()
-    terminal.result(
-        f"best of {scores['epochs']} epochs: {scores['best_epoch']}, with {', '.join(shown[:3])}"
-    )
+    terminal.result(f"best epoch: {scores['best_epoch']} of {scores['epochs']}")
+    of = "on validation" if "loss" in scores else "scores"  # a mode may score the network itself
+    terminal.result(f"{of}: {', '.join(shown[:3])}")
     if "test" in scores:
         terminal.result(f"on test: accuracy {scores['test']['accuracy']:.4f}")
-    terminal.result(f"{scores['seconds']:.1f} s, {scores['images_per_second']:,.0f} images/s")
+    terminal.result(f"training {scores['seconds']} s, {scores['images_per_second']:,.0f} images/s")
     terminal.result(f"predict: python predict.py --run {run.name} IMAGE")
     terminal.result(f"look:    tensorboard --logdir {LOGS}")
