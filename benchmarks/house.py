@@ -15,7 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ("train.py", "predict.py", "check.py")
-PACKAGES = ("blur", "checks", "drop_in", "figures", "interchange", "resume", "transfer")
+PACKAGES = (
+    *("blur", "checks", "drop_in", "figures", "interchange", "pretrained", "resume", "transfer"),
+)
 ROOMS = (*PACKAGES, "networks/efficientnet_lite.py")
 TABLES = "foldernet/rooms.py"
 # From the top down; a file belongs to the longest prefix that it has.

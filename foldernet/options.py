@@ -10,10 +10,12 @@ from foldernet.augmentations import AugmentationOptions
 from foldernet.option_types import MAY_CHANGE_ON_RESUME, Options, Range
 from foldernet.terminal import UserError
 
+IMAGE_SIZE, EPOCHS = 48, 25  # where nothing suits a network better
 
-def shown_as(metavar: str | None = None, **more):
+
+def shown_as(metavar: str = "", *aliases: str):
     """How the help shows an option whose default is to have none."""
-    return arg(metavar=metavar, help_behavior_hint="", **more)
+    return arg(metavar=metavar or None, help_behavior_hint="", aliases=aliases)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +36,9 @@ class TrainOptions(Options):
     seed: Annotated[int, Range(0)] = 0
     """Seed of everything random. The same seed gives the same run."""
 
-    image_size: Annotated[int, Range(8, 4096), arg(aliases=["--imgsz", "--img-size"])] = 48
-    """Pixels per side that images are resized to. Twice the size costs four times the work."""
+    image_size: Annotated[int | None, Range(8, 4096), shown_as("", "--imgsz", "--img-size")] = None
+    """Pixels per side that images are resized to. By default 48, or as a pretrained network is used
+    to. Twice the size costs four times the work."""
 
     validation_split: Annotated[float, Range(0.01, 0.9)] = 0.2
     """Share of every class kept for validation where there is no val/, chosen by a hash of each
@@ -49,16 +52,17 @@ class TrainOptions(Options):
     """Batches prepared at a time. Each uses all cores already, so that more are seldom faster; they
     never change results."""
 
-    epochs: Annotated[int, Range(1), MAY_CHANGE_ON_RESUME] = 25
-    """Passes over the training images."""
+    epochs: Annotated[int | None, Range(1), shown_as(), MAY_CHANGE_ON_RESUME] = None
+    """Passes over the training images. By default 25, or fewer where a pretrained network needs no
+    more."""
 
-    batch_size: Annotated[int | None, Range(1), shown_as(aliases=["--batch", "-b"])] = None
+    batch_size: Annotated[int | None, Range(1), shown_as("", "--batch", "-b")] = None
     """Images per step. By default 16 to 128, so that an epoch has some twenty steps."""
 
     optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
     """Optimizer."""
 
-    learning_rate: Annotated[float | None, Range(0), shown_as(aliases=["--lr", "--lr0"])] = None
+    learning_rate: Annotated[float | None, Range(0), shown_as("", "--lr", "--lr0")] = None
     """Highest learning rate. By default 0.003 at 128 images per step, scaled by the square root of
     the batch size."""
 
@@ -73,24 +77,27 @@ class TrainOptions(Options):
     """Stop after so many epochs without a better validation loss; 0 is off."""
 
     def with_defaults(self, images: int) -> "TrainOptions":
-        """These options with the batch size and learning rate that suit so many training images.
+        """These options with what is left open; the batch size and learning rate suit so many
+        training images.
 
         Large batches use the cores better, and a small dataset needs its steps. The learning rate
         grows with the square root of the batch size, as the noise of a gradient falls with it.
         """
-        fitting = (size for size in (128, 64, 32) if images >= 20 * size)
-        batch_size, rate = self.batch_size or next(fitting, 16), self.learning_rate
-        rate = 0.003 * (batch_size / 128) ** 0.5 if rate is None else rate
-        return dataclasses.replace(self, batch_size=batch_size, learning_rate=rate)
+        batch = self.batch_size or next((n for n in (128, 64, 32) if images >= 20 * n), 16)
+        chosen = {"batch_size": batch, "learning_rate": 0.003 * (batch / 128) ** 0.5}
+        chosen |= {"image_size": IMAGE_SIZE, "epochs": EPOCHS}
+        unset = {name: value for name, value in chosen.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **unset)
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifyOptions(AugmentationOptions, TrainOptions):
     """Train a Keras network on a folder of images, one folder per class."""
 
-    model: str = "simpleconv3"
+    model: str = "auto"
     """Network: one of foldernet/networks, perhaps with a variant (name:variant), or the path of a
-    .py file of your own."""
+    .py file of your own. auto looks at the images: efficientnet_lite for photographs, else
+    simpleconv3."""
 
     model_options: Annotated[UseAppendAction[tuple[str, ...]], shown_as("NAME=VALUE")] = ()
     """Argument of the network's function (repeatable)."""

@@ -33,16 +33,18 @@ FIGURES = {
 BEFORE_TRAINING = [
     "foldernet.checks.before_training",
 ]
-# They decide on options by the images, before TensorFlow is imported:
+# They choose what the options leave open, before TensorFlow is imported:
 #   choose(options, dataset) -> options
 CHOOSE_OPTIONS = [
     "foldernet.checks.levels",
+    "foldernet.pretrained.choice",
 ]
 # They change the network before it is compiled:
-#   prepare(options, network) -> (name, text) pairs for the terminal
+#   prepare(options, network, batches) -> (name, text) pairs for the terminal
 PREPARE_NETWORK = [
     "foldernet.checks.environment",
     "foldernet.transfer.prepare",
+    "foldernet.pretrained.prepare",
 ]
 # What surrounds `fit`, in place of `foldernet.training.session`; of several, the first one counts:
 #   earlier_options(given) -> options of an earlier run, for those that aren't given

@@ -10,10 +10,9 @@ from foldernet.option_types import converted
 from foldernet.options import TrainOptions
 from foldernet.training import environment, runs
 from foldernet.training.model_file import save_model
-from foldernet.training.runs import Run
 
 
-def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Run:
+def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> runs.Run:
     """Train a network on a folder of images, one folder per class.
 
     Args:
@@ -42,7 +41,8 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
         dataset = check.exclude(options, dataset)
     for package in rooms.modules(rooms.CHOOSE_OPTIONS):
         options = package.choose(options, dataset)
-    task.options = options = options.with_defaults(images=len(dataset.splits["training"]))
+    options = session.options = options.with_defaults(images=len(dataset.splits["training"]))
+    task = rooms.task(options)
 
     if "tensorflow" not in sys.modules:
         terminal.status("Starting TensorFlow ...")
@@ -61,7 +61,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> Ru
 
     network = task.network(dataset)
     for package in rooms.modules(rooms.PREPARE_NETWORK):
-        facts += package.prepare(options, network)
+        facts += package.prepare(options, network, batches)
     arguments, schedule = task.compile_arguments(len(batches["training"]))
     network.compile(**arguments)
     optimizers.build(network)

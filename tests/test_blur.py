@@ -261,7 +261,7 @@ def test_an_option_of_another_mode_is_refused_and_defaults_depend_on_the_mode():
     classify, blur = map(rooms.options_class, ("classify", "blur"))
     with pytest.raises(UserError, match="--sigma is an option of --mode blur"):
         parse(classify, ["--sigma", "3"], "train", modes_with=rooms.modes_with)
-    assert parse(classify, [], "train").epochs == 25
+    assert parse(classify, [], "train").with_defaults(100).epochs == 25
     assert parse(blur, ["--mode", "blur"], "train").epochs == 6
     assert parse(blur, ["--mode", "blur", "--epochs", "25"], "train").epochs == 25
 

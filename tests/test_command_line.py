@@ -85,7 +85,7 @@ def test_earlier_values_stand_in_for_defaults():
         ("--optimizer adamm", "'adamw', 'adam', 'sgd', 'rmsprop'"),
         ("--epochs 0", "--epochs 0 is too small; it must be at least 1."),
         ("--lr -1", "--learning-rate -1.0 is too small; it must be at least 0."),
-        ("--pretrained x", "There is no option --pretrained. --help lists them."),
+        ("--ensemble x", "There is no option --ensemble. --help lists them."),
         (
             "--brightness-range 1.2 0.8",
             "--brightness-range: the lower number comes first",
@@ -110,7 +110,7 @@ def test_an_empty_argument_is_refused():
 
 
 @pytest.mark.parametrize("mode", TRAINING)
-@pytest.mark.parametrize("typed", ["--pretrained", "--dropout", "--patience"])
+@pytest.mark.parametrize("typed", ["--ensemble", "--dropout", "--patience"])
 def test_what_is_nothing_like_an_option_suggests_none(typed, mode):
     with pytest.raises(UserError, match=r"There is no option --\w+\. --help lists them"):
         parse(typed, "3", mode=mode)

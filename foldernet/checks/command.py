@@ -3,7 +3,7 @@
 from foldernet import command_line, rooms, terminal
 from foldernet.checks import layout, quarantine, report
 from foldernet.checks.options import CheckOptions
-from foldernet.options import TrainOptions
+from foldernet.options import IMAGE_SIZE
 
 
 @terminal.entry_point
@@ -20,7 +20,7 @@ def check(arguments: list[str] | None = None) -> int:
     from foldernet.images.store import PixelStore
 
     cache = "disk"  # for train.py, and for the next time; nothing stays here
-    size = (TrainOptions.image_size, TrainOptions.image_size)  # as train.py reads by default
+    size = (IMAGE_SIZE, IMAGE_SIZE)  # as train.py reads what isn't photographs
     stores = {
         split: PixelStore(len(images), images.path, size, mode=cache)
         for split, images in dataset.splits.items()

@@ -10,7 +10,7 @@ from foldernet.training import runs
 SPARE_BYTES = 10 * 2**20  # for curves and figures
 
 
-def prepare(options, network) -> list:
+def prepare(options, network, batches) -> list:
     """Check that the disk has room for what training a `keras.Model` writes, and that there is a
     GPU if one is asked for; the terminal need say nothing.
 

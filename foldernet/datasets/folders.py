@@ -221,9 +221,7 @@ def expand(names: Iterable[str]) -> tuple[list[str], list[str]]:
         elif os.path.exists(name):
             paths = [name]
         else:
-            paths = [
-                path for path in sorted(glob.glob(name, recursive=True)) if os.path.isfile(path)
-            ]
+            paths = [*filter(os.path.isfile, sorted(glob.glob(name, recursive=True)))]
         if not paths:
             missing.append(name)
         found.update(dict.fromkeys(paths))

@@ -20,12 +20,14 @@ from foldernet.terminal import UserError, listed
 if TYPE_CHECKING:  # TensorFlow takes three seconds; an unknown name is answered before that
     import keras
 
+AUTO, DEFAULT = "auto", "simpleconv3"  # what leaves the choice open, and what is taken then
+
 
 def check_name(model: str) -> str:
     """The name of a network that `build` can build, without building it.
 
     Args:
-        model: a name in this folder, or the path of a .py file; then perhaps `:variant`.
+        model: a name in this folder, or the path of a .py file; then perhaps `:variant`. Or `AUTO`.
 
     Raises:
         UserError: there is no such network.
@@ -86,6 +88,7 @@ def build(
 
 def _parts(model: str) -> tuple[str, str]:
     """Name or path, and variant, which is empty where none is named."""
+    model = DEFAULT if model == AUTO else model
     return re.fullmatch(r"(.*?\.py|[^:]*)(?::(.*))?", model).groups("")
 
 

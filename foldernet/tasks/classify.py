@@ -25,10 +25,9 @@ class Classify(Task):
         return self.options.augmentation()
 
     def network(self, dataset):
-        channels = 1 if self.color_mode == "grayscale" else 3
         options, size = self.options, self.options.image_size
-        shape, classes = (size, size, channels), len(dataset.classes)
-        return networks.build(options.model, shape, classes, options.model_options)
+        shape = (size, size, 1 if self.color_mode == "grayscale" else 3)
+        return networks.build(options.model, shape, len(dataset.classes), options.model_options)
 
     def compile_arguments(self, steps_per_epoch):
         arguments, schedule = super().compile_arguments(steps_per_epoch)
@@ -41,9 +40,8 @@ class Classify(Task):
         from sklearn.utils.class_weight import compute_class_weight
 
         labels = dataset.splits["training"].labels
-        return dict(
-            enumerate(compute_class_weight("balanced", classes=np.unique(labels), y=labels))
-        )
+        weights = compute_class_weight("balanced", classes=np.unique(labels), y=labels)
+        return dict(enumerate(weights))
 
     def show_batches(self, dataset, batches, log):
         if self.figures:

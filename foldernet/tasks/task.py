@@ -66,8 +66,7 @@ class Task:
         Raises:
             UserError: they are missing, or not as the mode needs them.
         """
-        options = self.options
-        return folders.find(options.data, options.validation_split, options.cache)
+        return folders.find(self.options.data, self.options.validation_split, self.options.cache)
 
     def files(self, dataset: Dataset) -> dict[str, str]:
         """Every file that a run is made of: a name that stays when the folder moves -> path."""
@@ -134,10 +133,9 @@ class Task:
 
     def metadata(self, dataset: Dataset) -> dict[str, Any]:
         """What the model's file says of itself for prediction, as JSON."""
-        size = self.options.image_size
         return {
             "mode": self.options.mode,
-            "size": [size, size],
+            "size": 2 * [self.options.image_size],
             **self.rule,
         }
 

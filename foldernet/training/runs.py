@@ -56,8 +56,7 @@ def check_writable() -> None:
     """Raise UserError unless models/ and logs/ of the working folder can be written to."""
     for folder in (MODELS, LOGS):
         try:
-            with tempfile.TemporaryFile(dir=existing(folder)):
-                pass
+            tempfile.TemporaryFile(dir=existing(folder)).close()
         except OSError as error:
             raise UserError(
                 f"'{folder}/' in '{Path.cwd()}' can't be written to ({error.strerror}). Make it"

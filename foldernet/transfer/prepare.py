@@ -7,11 +7,12 @@ from foldernet.transfer.options import TransferOptions
 Options = TransferOptions
 
 
-def prepare(options: TransferOptions, network) -> list[tuple[str, str]]:
+def prepare(options: TransferOptions, network, batches) -> list[tuple[str, str]]:
     """Load weights by name and freeze layers.
 
     Args:
         network: a `keras.Model`, changed in place.
+        batches: of each split; not looked at.
 
     Returns:
         (name, text) of what the terminal says before training.

@@ -1,0 +1,1 @@
+"""Pretrained networks: when they are chosen, and the solution of their last layer."""

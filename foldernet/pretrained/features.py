@@ -1,0 +1,59 @@
+"""What a frozen network makes of each image: computed once, and kept like pixels."""
+
+import hashlib
+
+import keras
+import numpy as np
+
+from foldernet import terminal
+from foldernet.images.reader import ImageError
+from foldernet.images.store import ArrayStore
+
+AT_ONCE = 32  # images that the network is given
+
+
+def frozen_features(
+    backbone: keras.Model, pixels: ArrayStore, mirrored: bool, mode: str = "auto"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The features of every image that can be read.
+
+    Args:
+        backbone: (n, height, width, channels) pixels 0..255 -> (n, width) features.
+        pixels: the images, (height, width, channels) uint8.
+        mirrored: whether each image is seen mirrored, too.
+        mode: where features are kept, as of `ArrayStore`.
+
+    Returns:
+        (n, views, width) float32, and the (n,) positions in `pixels` that they are of.
+    """
+    views, width = 1 + mirrored, backbone.output_shape[1]
+    purpose = f"features 1 by {_digest(backbone)}, {views} views of {pixels.shape} {pixels.purpose}"
+    kept = "memory" if mode == "off" else mode
+    shape = (views * width * np.dtype("float32").itemsize,)
+    store = ArrayStore(len(pixels), pixels.path_of, None, shape, purpose, kept)
+    unread = set()
+    missing = store.missing
+    chunks = [missing[at : at + AT_ONCE] for at in range(0, len(missing), AT_ONCE)]
+    for chunk in terminal.progress(chunks, "Computing features", len(chunks)):
+        images = dict(zip(chunk.tolist(), pixels.rows(chunk), strict=True))
+        readable = {at: row for at, row in images.items() if not isinstance(row, ImageError)}
+        unread |= images.keys() - readable.keys()
+        if not readable:
+            continue
+        seen = np.stack(list(readable.values()))
+        seen = [seen, seen[:, :, ::-1]][:views]
+        found = np.stack([backbone.predict_on_batch(view) for view in seen], axis=1)
+        for position, row in zip(readable, found, strict=True):
+            store.row(position, lambda _, row=row: row.ravel().view("uint8"))
+    store.flush()
+    positions = np.setdiff1d(np.arange(len(pixels)), sorted(unread)).astype(int)
+    rows = np.stack(store.rows(positions)).view("float32")
+    return rows.reshape(-1, views, width), positions
+
+
+def _digest(network: keras.Model) -> str:
+    """A hash of a network's name and weights."""
+    hashed = hashlib.blake2b(network.name.encode(), digest_size=12)
+    for array in network.get_weights():
+        hashed.update(array.tobytes())
+    return hashed.hexdigest()

@@ -1,0 +1,218 @@
+"""Pretrained networks: when they are chosen, and the head that is solved on their features."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+import predict
+import train
+from foldernet import rooms, shipped
+from foldernet.datasets import folders
+from foldernet.pretrained import choice, head
+from foldernet.pretrained.prepare import prepare
+
+
+def photograph(random: np.random.Generator, kind: str, side: int = 100) -> Image.Image:
+    """What looks like one: noise in every pixel, on a background that is dark or light."""
+    base = {"dark": 60, "light": 190}[kind]
+    shade = np.linspace(0, 30, side)[:, None, None]
+    pixels = base + shade + random.normal(0, 15, (side, side, 3))
+    return Image.fromarray(pixels.clip(0, 255).astype("uint8"))
+
+
+def small(random: np.random.Generator, kind: str) -> Image.Image:
+    return photograph(random, kind, 32)
+
+
+def gray(random: np.random.Generator, kind: str) -> Image.Image:
+    return photograph(random, kind).convert("L")
+
+
+def drawing(random: np.random.Generator, kind: str, side: int = 100) -> Image.Image:
+    image = Image.new("RGB", (side, side), "white")
+    at = random.integers(10, 30)
+    shape = {"dark": "rectangle", "light": "ellipse"}[kind]
+    getattr(ImageDraw.Draw(image), shape)((at, at, at + 50, at + 50), fill=(200, 30, 30))
+    return image
+
+
+def silhouette(random: np.random.Generator, kind: str) -> Image.Image:
+    return drawing(random, kind, 120).convert("L").resize((28, 28))
+
+
+def cut_out(random: np.random.Generator, kind: str) -> Image.Image:
+    image = Image.new("RGB", (100, 100), "white")
+    image.paste(photograph(random, kind, 50), (25, 25))
+    return image
+
+
+def written(folder: Path, make, count: int = 6, suffix: str = "png") -> Path:
+    """train/ and val/ with two classes of images."""
+    random = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for kind in ("dark", "light"):
+            (folder / split / kind).mkdir(parents=True)
+            for index in range(count):
+                make(random, kind).save(folder / split / kind / f"{index}.{suffix}")
+    return folder
+
+
+def chosen(folder: Path, **options):
+    Options = rooms.options_class("classify")
+    return choice.choose(Options(data=folder, **options), folders.find(folder))
+
+
+# The choice
+
+
+@pytest.mark.parametrize(
+    ("make", "suffix", "network", "size"),
+    [
+        (photograph, "png", "efficientnet_lite", 224),
+        (photograph, "jpg", "efficientnet_lite", 224),
+        (small, "png", "efficientnet_lite", 128),
+        (
+            lambda random, kind: photograph(random, kind).convert("L"),
+            "png",
+            "efficientnet_lite",
+            224,
+        ),
+        (cut_out, "png", "efficientnet_lite", 224),
+        (drawing, "png", "simpleconv3", None),
+        (drawing, "jpg", "simpleconv3", None),
+        (silhouette, "png", "simpleconv3", None),
+    ],
+)
+def test_photographs_get_a_pretrained_network_and_drawings_none(
+    make, suffix, network, size, tmp_path
+):
+    options = chosen(written(tmp_path / "set", make, suffix=suffix))
+    assert (options.model, options.image_size) == (network, size)
+
+
+def test_the_animals_that_ship_keep_simpleconv3(capsys):
+    options = chosen(shipped.folder("animals"))
+    assert (options.model, options.image_size, options.epochs) == ("simpleconv3", None, None)
+    told = capsys.readouterr().err
+    assert "simpleconv3, since these look like drawings" in told
+    assert "--model NAME" in told
+
+
+def test_what_the_user_sets_stays(tmp_path, capsys):
+    folder = written(tmp_path / "set", photograph)
+    assert chosen(folder, model="simpleconv3").image_size is None
+    assert capsys.readouterr().err == "", "nothing was decided"
+    assert chosen(folder, pretrained=False).model == "simpleconv3"
+    assert chosen(folder, image_size=64).model == "simpleconv3", "64 pixels are too few"
+    given = chosen(folder, image_size=96, epochs=4, learning_rate=0.1)
+    assert (given.model, given.image_size) == ("efficientnet_lite", 96)
+    assert (given.epochs, given.learning_rate) == (4, 0.1)
+    named = chosen(folder, model="efficientnet_lite:2", pretrained=False)
+    assert (named.image_size, named.epochs) == (224, None)
+    assert named.model_options == ("pretrained=false",)
+
+
+def test_a_mode_without_a_model_is_left_alone():
+    options = rooms.options_class("blur")()
+    assert choice.choose(options, None) is options
+
+
+# The head
+
+
+def problem(classes: int, images: int = 30, width: int = 40):
+    random = np.random.default_rng(1)
+    labels = np.arange(images) % classes
+    centers = random.normal(0, 1, (classes, width))
+    features = centers[labels][:, None] + random.normal(0, 1.5, (images, 2, width))
+    features = 3 + 2 * features
+    features[..., 0] = 5  # as of a channel that is never active
+    return features.astype("float32"), labels
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("width", [20, 100])  # fewer than views, and more
+def test_the_head_is_scikit_learns_on_standardized_features(classes, width):
+    features, labels = problem(classes, width=width)
+    found = head.solve(features, labels)
+    flat = features.reshape(-1, width)
+    scaler = StandardScaler().fit(flat)
+    regression = LogisticRegression(C=found.strength, max_iter=1000)
+    regression.fit(scaler.transform(flat), np.repeat(labels, 2))
+    expected = regression.predict_proba(scaler.transform(flat))
+    scores = np.exp(flat @ found.kernel + found.bias)
+    np.testing.assert_allclose(scores / scores.sum(1, keepdims=True), expected, atol=2e-3)
+
+
+def test_folds_never_part_the_views_of_an_image():
+    labels = np.repeat([0, 1], [11, 7])
+    pairs = list(head.folds(labels, views=2))
+    assert len(pairs) == 5
+    for learned, scored in pairs:
+        assert not {*(learned // 2)} & {*(scored // 2)}
+        assert sorted([*learned, *scored]) == list(range(36))
+    assert sorted(np.concatenate([scored for _, scored in pairs])) == list(range(36))
+
+
+def test_few_images_of_a_class_make_fewer_folds_or_none():
+    assert len(list(head.folds(np.array([0, 0, 0, 1, 1, 1, 1]), 1))) == 3
+    assert list(head.folds(np.array([0, 0, 0, 1]), 1)) == []
+    features, labels = problem(2, images=3)
+    alone = head.solve(features, labels)
+    assert (alone.strength, alone.accuracy) == (head.USUAL, None)
+
+
+# A training
+
+
+def test_a_training_solves_the_head_and_is_resumed_without(tmp_path, capsys, monkeypatch):
+    folder = written(tmp_path / "set", photograph)
+    assert train.main([str(folder), "--image-size", "96", "--name", "first"]) == 0
+    told = capsys.readouterr().err
+    assert "efficientnet_lite, since these look like photographs" in told
+    assert "solved on 12 images" in told
+    first = Path("models/first")
+    metrics = json.loads((first / "metrics.json").read_text())
+    assert (metrics["accuracy"], metrics["epochs"]) == (1.0, 1)
+    config = json.loads((first / "config.json").read_text())["config"]
+    assert (config["model"], config["image_size"]) == ("efficientnet_lite", 96)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(head, "solve", None)
+        assert train.main(["--resume", "--name", "first", "--epochs", "2"]) == 0
+    resumed = json.loads((first / "metrics.json").read_text())
+    assert (resumed["accuracy"], resumed["epochs"]) == (1.0, 2)
+    assert resumed["loss"] == pytest.approx(metrics["loss"], abs=1e-3)
+    assert predict.main([str(folder / "val/dark/0.png"), "--run", "first"]) == 0
+    assert "0.png: dark" in capsys.readouterr().out
+
+
+def test_features_are_computed_once_and_the_rest_is_frozen(tmp_path, monkeypatch):
+    import keras
+
+    folder = written(tmp_path / "set", photograph)
+
+    def prepared(**given):
+        options = chosen(folder, model="efficientnet_lite", image_size=96, **given)
+        task, dataset = rooms.task(options.with_defaults(12)), folders.find(folder)
+        network = task.network(dataset)
+        facts = prepare(task.options, network, task.batches(dataset))
+        trained = {layer.name for layer in network.layers if layer.trainable_weights}
+        return network.get_layer("predictions").get_weights(), trained, dict(facts)
+
+    (kernel, _), trained, facts = prepared()
+    assert trained == {"predictions"}
+    assert facts["head"].startswith("solved on 12 images")
+    monkeypatch.setattr(keras.Model, "predict_on_batch", None)
+    (again, _), trained, _ = prepared(fine_tune="all")
+    np.testing.assert_array_equal(again, kernel)
+    assert {"stem_conv", "head_conv", "predictions"} <= trained
+    assert not {name for name in trained if name.endswith("_bn")}
+    (untouched, _), trained, facts = prepared(fine_tune="none")
+    assert not np.array_equal(untouched, kernel)
+    assert ("stem_bn" in trained, facts) == (True, {})
