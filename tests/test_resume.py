@@ -235,6 +235,15 @@ def test_a_finished_run_goes_on_if_more_epochs_are_asked_for(stripes_folder, mon
         assert Path("models/more/best.keras").read_bytes() == best
 
 
+def test_more_epochs_of_a_finished_run_are_those_of_a_longer_one(stripes_folder):
+    constant = [*OPTIONS, "--schedule", "constant", "--batch-size", "16"]
+    for name, epochs in (("long", "2"), ("more", "1")):
+        options = [*constant, "--epochs", epochs, "--name", name]
+        assert train.main([str(stripes_folder), *options]) == 0
+    assert train.main(["--resume", "--name", "more", "--epochs", "2"]) == 0
+    assert history(Path("models/more")) == history(Path("models/long"))
+
+
 def test_patience_outlives_a_restart(stripes_folder, monkeypatch):
     still = ["--learning-rate", "0", "--weight-decay", "0", "--schedule", "constant"]
     stopping = ["--epochs", "30", "--early-stopping", "3", "--batch-size", "16"]

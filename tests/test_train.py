@@ -295,7 +295,7 @@ def test_what_is_waited_for_is_said_before_tensorflow_is_imported(tmp_path, stri
         "from foldernet import terminal\n"
         "def quiet():\n    assert 'tensorflow' not in sys.modules\n    sys.exit(3)\n"
         "terminal.quiet_tensorflow = quiet\n"
-        f"train.main([{str(stripes_folder)!r}])\n"
+        f"train.main([{str(stripes_folder)!r}, '--model', 'simpleconv3'])\n"
     )
     done = command("-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (3, "Starting TensorFlow ...\n")

@@ -111,7 +111,7 @@ def test_weights_are_named_as_runs_are(given, trained, monkeypatch, capsys):
     Path("first").mkdir(exist_ok=True)  # a folder of data, perhaps: the run counts
     options = rooms.options_class("classify")(weights=Path(given))
     model = keras.saving.load_model("models/first/best.keras", compile=False)
-    prepare.prepare(options, model)
+    prepare.prepare(options, model, {})
     file = given if given.endswith(".keras") else "models/first/best.keras"
     assert f"Weights from {file}:" in capsys.readouterr().err
 

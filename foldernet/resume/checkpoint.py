@@ -125,6 +125,7 @@ class Checkpoint(keras.callbacks.Callback):
     def end(self) -> None:
         """Write the state in which training has ended."""
         self.epoch, self.logs, self.ended = len(self.history), {}, True
+        self.model.reset_metrics()  # they hold validation's totals, which no epoch goes on from
         if self.signal:
             self._stop(0)
         self._write(0)
