@@ -228,6 +228,7 @@ def test_what_is_decided_on_a_read_only_folder_is_kept_and_obeyed(
 def test_what_training_passes_over_is_named_in_a_line(blank, capsys):
     (blank / "train/plain/scene.nef").touch()
     (blank / "train/plain/notes.txt").touch()
+    (blank / "LICENSE").touch()  # no surprise there
     Image.new("RGB", (9, 9)).save(blank / "train/loose.png")
     (blank / "@eaDir").mkdir()
     stripes(blank / "extra", dict.fromkeys(STRIPES, 1), seed=2)

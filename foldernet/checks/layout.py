@@ -18,6 +18,8 @@ from foldernet.datasets.folders import (
 from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.terminal import UserError, listed
 
+# Beside the class folders they are no surprise: what tells of a dataset, and its license.
+DOCUMENTS = {"", ".txt", ".md", ".csv", ".json", ".yaml"}
 NAMED = 5  # extensions, the most frequent first
 
 
@@ -135,8 +137,10 @@ def _name_unread_files(dataset: Dataset) -> None:
         for name in names:
             if name[0] == "." or name == FILE:
                 continue
+            extension = os.path.splitext(name)[1].lower()
             if not name.lower().endswith(IMAGE_EXTENSIONS):
-                extensions[os.path.splitext(name)[1].lower() or "without extension"] += 1
+                if folder not in above or extension not in DOCUMENTS:
+                    extensions[extension or "without extension"] += 1
             elif by_class and folder in above:
                 loose += 1
     hints = {} if PILLOW_HEIF else dict.fromkeys(HEIC, " (pip install pillow-heif reads them)")

@@ -36,9 +36,9 @@ def prepare(options: PretrainedOptions, network, batches: dict[str, Any]) -> lis
         weight = None if options.class_weights == "none" else options.class_weights
         head = solve(found, training.classes[positions], weight)
         dense.set_weights([head.kernel, head.bias])
-        accuracy = "" if head.accuracy is None else f", accuracy {head.accuracy:.3f}"
-        solved = f"solved on {len(found):,} images, strength {head.strength:g} by cross-validation"
-        facts = [("head", solved + accuracy)]
+        judged = head.accuracy is not None  # by cross-validation, which takes two images a class
+        how = f" by cross-validation, accuracy {head.accuracy:.3f}" if judged else ""
+        facts = [("head", f"solved on {len(found):,} images, strength {head.strength:g}{how}")]
     else:
         facts = [("head", "as the run has it")]
     for layer in network.layers:
