@@ -415,11 +415,6 @@ def test_folder_that_ends_like_an_image_is_a_folder(root):
     assert len(scan(root)) == 5
 
 
-def test_named_classes_are_listed_in_the_order_given(root):
-    add_classes(root, ("ant", "cat", "dog"))
-    assert list(files(scan(root, ["dog", "ant"]))) == ["dog", "ant"]
-
-
 def test_listing_without_some_images_keeps_its_classes(root):
     listing = scan(add_classes(root))
     rest = listing.take(np.array([False, False, True, True]))

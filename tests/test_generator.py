@@ -2,6 +2,7 @@
 batches that depend on seed, epoch and index alone."""
 
 import inspect
+import os
 import random
 import shutil
 import warnings
@@ -185,6 +186,16 @@ def test_folder_without_class_folders_has_no_images(tmp_path, capsys):
     iterator = Generator().flow_from_directory(tmp_path)
     assert (iterator.samples, iterator.num_classes, len(iterator)) == (0, 0, 0)
     assert "Found 0 images belonging to 0 classes." in capsys.readouterr().out
+
+
+def test_named_classes_are_listed_in_the_order_given(pets):
+    named = list(reversed(folders.scan(pets).classes))
+    iterator = foldernet.ImageDataGenerator().flow_from_directory(
+        pets, classes=named, batch_size=1000
+    )
+    assert list(iterator.class_indices) == named
+    found = [named[label] for label in iterator.classes]
+    assert found == [name.split(os.sep)[0] for name in iterator.filenames]
 
 
 @pytest.mark.parametrize(

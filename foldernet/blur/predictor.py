@@ -12,7 +12,7 @@ from PIL import Image
 
 from foldernet.blur.kernels import blur
 from foldernet.blur.single_filter import ZeroPaddedConvolution
-from foldernet.images.reader import ImageError, read_image
+from foldernet.images.reader import ImageError
 from foldernet.inference import output
 from foldernet.inference.predictor import LARGEST_SIDE, Predictor, check_metadata, whole_number
 from foldernet.terminal import UserError
@@ -40,7 +40,7 @@ class Blurred:
         return self.written
 
 
-class BlurFilter:
+class BlurFilter(Predictor):
     """A trained filter, for images of any size.
 
     Attributes:
@@ -76,23 +76,13 @@ class BlurFilter:
         planes = blur(np.moveaxis(pixels, 2, 0), self.kernel)
         return np.clip(np.rint(np.moveaxis(planes, 0, 2)), 0, 255).astype(np.uint8)
 
-    def predict(self, images: Any) -> list[Blurred]:
-        """Blur one image, or several, given as to `foldernet.inference.predictor.Predictor`."""
-        return list(self.stream(images))
-
     def stream(self, images: Any) -> Iterator[Blurred]:
         """As `predict`, one after another; one that can't be read gets an error."""
-        for name, image in self.drawn(images):
-            try:
-                pixels = read_image(image) if isinstance(image, str) else image
-            except ImageError as error:
-                pixels = error
+        for name, pixels in map(self._with_pixels, self.drawn(images)):
             if isinstance(pixels, ImageError):
                 yield Blurred(name, error=pixels.reason)
             else:
                 yield Blurred(name, self.apply(pixels))
-
-    drawn = Predictor.drawn
 
     def write(self, results: Iterable[Blurred], missing: list[str], top: int) -> int:
         """Write each blurred image to the working folder, as PNG and under a name that is free.

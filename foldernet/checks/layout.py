@@ -107,20 +107,17 @@ def _name_unused_folders(dataset: Dataset) -> None:
     if training.directory == os.fspath(root):
         return
     used = {Path(images.directory) for images in dataset.splits.values()}
-    unused = {path.name: path for path in map(root.joinpath, folders.subfolders(root))}
-    for name in [name for name, path in unused.items() if path in used]:
-        del unused[name]
-    for name, path in [*unused.items()]:
-        if not folders.subfolders(path) and (images := folders.list_images(path)):
-            unlabelled = terminal.count(len(images), "image")
+    unused = [path for path in map(root.joinpath, folders.subfolders(root)) if path not in used]
+    flat = {path: len(folders.list_images(path)) for path in unused if not folders.subfolders(path)}
+    for path, images in flat.items():
+        if images:
             terminal.warn(
-                f"'{path}' holds {unlabelled} but no class folders: without labels they aren't"
-                f" used. After training, name them by: python predict.py {path}"
+                f"'{path}' holds {terminal.count(images, 'image')} but no class folders: without"
+                f" labels they aren't used. After training, name them by: python predict.py {path}"
             )
-            del unused[name]
-    if unused:
+    if others := [path.name for path in unused if not flat.get(path)]:
         terminal.warn(
-            f"beside '{training.directory}', not used: {listed(unused, NAMED)}. Rename what is a"
+            f"beside '{training.directory}', not used: {listed(others, NAMED)}. Rename what is a"
             " split to train, val or test"
         )
 
@@ -133,7 +130,7 @@ def _name_unread_files(dataset: Dataset) -> None:
     above = {os.fspath(dataset.root), *(images.directory for images in dataset.splits.values())}
     for folder, inner, names in os.walk(dataset.root):
         folder_names.update(name for name in inner if name.lower() in SYSTEM_FOLDERS)
-        inner[:] = folders.subfolders(folder)
+        inner[:] = folders.not_passed_over(folder, inner)
         for name in names:
             if name[0] == "." or name == FILE:
                 continue

@@ -16,17 +16,19 @@ LEVELS = (1023, 4095, 16_383, FULL)  # of 10, 12, 14 and 16 bits
 def choose(options: TrainOptions, dataset: Dataset) -> TrainOptions:
     """The options with the `white_level` that the training images of 16 bits suggest, all together:
     the lowest of `LEVELS` that none of them exceeds. One that was given stays."""
-    from PIL import Image  # which a wrong folder can do without
+    from foldernet.images import limits  # which a wrong folder can do without
+    from foldernet.images.reader import ImageError, opened
 
     if getattr(options, "white_level", FULL):
         return options
     images, brightest = dataset.splits["training"], 0
     for position in np.unique(np.linspace(0, len(images) - 1, LOOKED_AT).astype(int)):
         try:
-            with Image.open(images.path(position)) as image:
+            with opened(images.path(position)) as (image, extra):
                 if image.mode.startswith("I;16"):
+                    limits.check_memory(image, extra)
                     brightest = max(brightest, np.asarray(image).max())
-        except Exception:  # what can't be read, whatever the reason, is told later
+        except ImageError:  # the checks will name it, with the reason
             continue
     level = next(level for level in LEVELS if brightest <= level)
     if not brightest or level == FULL:

@@ -51,7 +51,8 @@ def name_blank_classes(dataset: Dataset, examined: "Examined") -> None:
     """Warn of classes whose training images are mostly blank as the network sees them, and of the
     option that mends it where transparency is the cause."""
     import numpy as np
-    from PIL import Image
+
+    from foldernet.images.reader import opened
 
     training = (examined.split == 0) & examined.readable
     blank = np.flatnonzero(training & examined.records["blank"])
@@ -60,7 +61,7 @@ def name_blank_classes(dataset: Dataset, examined: "Examined") -> None:
     ]
     shares = counts[0] / np.maximum(counts[1], 1)
     if names := [dataset.classes[at] for at in np.flatnonzero(shares > MOSTLY)]:
-        with Image.open(examined.paths[blank[0]]) as image:
+        with opened(examined.paths[blank[0]]) as (image, _):
             transparent = image.has_transparency_data
         mend = " They are transparent: try another --background." if transparent else ""
         terminal.warn(

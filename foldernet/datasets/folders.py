@@ -131,9 +131,7 @@ def split_folders(root: Path, of_classes: bool = True) -> dict[str, Path]:
     return found
 
 
-def scan(
-    directory: str | os.PathLike, classes: list[str] | None = None, follow_links: bool = True
-) -> ImageList:
+def scan(directory: str | os.PathLike, follow_links: bool = True) -> ImageList:
     """List the images in the class folders of `directory`, at any depth.
 
     Hidden files and folders are passed over, as are files without one of `IMAGE_EXTENSIONS`, in
@@ -143,17 +141,14 @@ def scan(
 
     Args:
         directory: holds one folder for each class.
-        classes: folders to list, in this order; by default all that aren't hidden, sorted.
         follow_links: enter folders that are symbolic links.
 
     Returns:
         An ImageList; a class folder without images is a class, too.
     """
     directory = os.fspath(directory)
-    if classes is None:
-        classes = sorted(subfolders(directory), key=_composed)
     names_of = {}
-    for folder in classes:
+    for folder in sorted(subfolders(directory), key=_composed):
         names = names_of.setdefault(_composed(folder), [])
         names += list_images(directory, folder, follow_links)
     counts = [len(names) for names in names_of.values()]
@@ -274,8 +269,13 @@ def subfolders(path: str | os.PathLike) -> list[str]:
     """Names of the folders in a folder, sorted; not of hidden ones, a system's, or our runs'."""
     with os.scandir(path) as entries:
         names = [entry.name for entry in entries if _visible(entry) and entry.is_dir()]
-    runs = (name for name, sign in RUNS.items() if any(Path(path).glob(f"{name}/{sign}")))
-    return sorted({*names} - {*runs})
+    return not_passed_over(path, names)
+
+
+def not_passed_over(path: str | os.PathLike, names: list[str]) -> list[str]:
+    """Those of the folders `names` in `path` that `subfolders` names."""
+    runs = {name for name in RUNS.keys() & {*names} if any(Path(path, name).glob(RUNS[name]))}
+    return sorted(name for name in {*names} - runs if not _is_hidden(name))
 
 
 def _composed(name: str) -> str:
@@ -284,9 +284,11 @@ def _composed(name: str) -> str:
 
 def _visible(entry: os.DirEntry) -> bool:
     """Neither hidden nor a system's nor a link that leads nowhere."""
-    if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FOLDERS:
-        return False
-    return not entry.is_symlink() or os.path.exists(entry.path)
+    return not _is_hidden(entry.name) and (not entry.is_symlink() or os.path.exists(entry.path))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
 
 
 def _identity(path: str | os.PathLike) -> tuple[int, int]:

@@ -137,7 +137,7 @@ def read_image(
 def read_with_header(path, size=None, rule: Rule | None = None) -> tuple[np.ndarray, Header]:
     """As `read_image`, and with the pixels what the header said: the file is opened once."""
     rule = rule or Rule()
-    with _opened(os.fspath(path)) as (image, extra):
+    with opened(os.fspath(path)) as (image, extra):
         size_in_file = image.size  # draft changes it
         if size and rule.interpolation == "area":
             image.draft(None, (DRAFT_MARGIN * max(size), DRAFT_MARGIN * max(size)))
@@ -170,7 +170,7 @@ def read_header(path: str | os.PathLike) -> Header:
     Raises:
         ImageError: as `read_image`, as far as the header shows it.
     """
-    with _opened(os.fspath(path)) as (image, _):
+    with opened(os.fspath(path)) as (image, _):
         return _header(image, image.size)
 
 
@@ -183,9 +183,9 @@ def _header(image: Image.Image, size: tuple[int, int]) -> Header:
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[tuple[Image.Image, int]]:
-    """An image file, not decoded yet, and how many bytes decoding takes besides the image; whatever
-    goes wrong while it is open is an ImageError."""
+def opened(path: str) -> Iterator[tuple[Image.Image, int]]:
+    """An image file, not decoded yet, and how many bytes decoding takes besides the image, for
+    `limits.check_memory`; whatever goes wrong while it is open is an ImageError."""
     kind = "unreadable"
     try:
         with limits.opened(path) as file:

@@ -24,7 +24,8 @@ from foldernet.training.model_file import load_model
 
 BATCH_SIZE = 256
 LARGEST_SIDE = 8192  # pixels
-EARLIER = {"background": "white", "white_level": 65535}  # of models that don't say so
+# Of models that don't say so.
+EARLIER = {"background": Rule.background, "white_level": Rule.white_level}
 
 
 def whole_number(smallest: int, largest: int) -> Callable[[Any], bool]:

@@ -69,7 +69,7 @@ def build(
         raise UserError(
             f"'{name}' has no variant '{variant}'. It has {listed(variants) or 'no variants'}."
         )
-    arguments = variants.get(variant, {}) | dict(map(_option, options))
+    arguments = variants.get(variant, {}) | dict(map(option, options))
     try:
         inspect.signature(function).bind(input_shape, classes, **arguments)
     except TypeError as error:
@@ -99,12 +99,12 @@ def _names_in(name: str) -> dict[str, Any]:
     return vars(importlib.import_module(f"{__name__}.{name}"))
 
 
-def _option(text: str) -> tuple[str, Any]:
+def option(text: str) -> tuple[str, Any]:
     """`rate=0.5` as ("rate", 0.5); what is no Python literal, but for true and false, is text."""
     name, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"--model-options '{text}' has no value. Expected name=value.")
     try:
-        return name, ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
+        return name, ast.literal_eval({"true": "True", "false": "False"}.get(value.lower(), value))
     except (ValueError, SyntaxError):
         return name, value

@@ -38,7 +38,7 @@ def efficientnet_lite(
     input_shape: tuple[int, int, int],
     classes: int,
     variant: int = 0,
-    pretrained: bool | str = True,
+    pretrained: bool = True,
     dropout: float = 0.2,
     batch_norm_momentum: float = 0.9,
 ) -> keras.Model:
@@ -48,8 +48,7 @@ def efficientnet_lite(
         input_shape: (height, width, channels), 96 pixels or more; 1 channel is repeated to 3.
         classes: number of classes.
         variant: 0 or 2, which were trained on 224 and 260 pixels.
-        pretrained: whether all but the last layer starts from ImageNet. "true" and "false" are
-            taken too, as they come from a command line.
+        pretrained: whether all but the last layer starts from ImageNet.
         dropout: the share of features left out in training, 0 to 1.
         batch_norm_momentum: of the moving averages. The original's 0.99 would leave validation at
             chance for many epochs on a set of a few thousand images.
@@ -73,7 +72,7 @@ def efficientnet_lite(
 def backbone(
     input_shape: tuple[int, int, int],
     variant: int = 0,
-    pretrained: bool | str = True,
+    pretrained: bool = True,
     batch_norm_momentum: float = 0.9,
 ) -> keras.Model:
     """The network up to the pooled features: its `predict` gives those of a frozen network.
@@ -95,8 +94,7 @@ def backbone(
             f"EfficientNet-Lite takes gray or RGB images of at least {SMALLEST}x{SMALLEST} pixels,"
             f" not {height}x{width}x{channels}: set --image-size 224, or choose another --model."
         )
-    from_imagenet = {"true": True, "false": False}.get(str(pretrained).lower())
-    if variant not in BLOCKS or from_imagenet is None:
+    if variant not in BLOCKS or not isinstance(pretrained, bool):
         raise UserError(
             f"EfficientNet-Lite has no variant={variant} with pretrained={pretrained}. Expected"
             f" variant {listed(BLOCKS)} and pretrained true or false."
@@ -129,7 +127,7 @@ def backbone(
     x = unit(x, layers.Conv2D(1280, 1, name="head_conv", **bare))
     x = layers.GlobalAveragePooling2D(name="features")(x)
     network = keras.Model(images, x, name="efficientnet_lite_backbone")
-    if from_imagenet:
+    if pretrained:
         _load(network, imagenet_tensors(variant))
     return network
 

@@ -1,13 +1,15 @@
 """Which network suits the images: a pretrained one for photographs, or one from scratch."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import numpy as np
 
 from foldernet import terminal
 from foldernet.datasets.image_list import Dataset, ImageList
-from foldernet.networks import AUTO, DEFAULT
+from foldernet.networks import AUTO, DEFAULT, option
 from foldernet.pretrained.options import PretrainedOptions
 
 NETWORKS = ("efficientnet_lite",)  # those that come with ImageNet weights
@@ -43,14 +45,15 @@ def choose(options: PretrainedOptions, dataset: Dataset) -> PretrainedOptions:
     if model is None:
         return options
     found = {}
+    look = functools.cache(lambda: look_at(dataset.splits["training"]))  # if needed, and once
     if model == AUTO:
-        model, why = _network(options, dataset.splits["training"])
+        model, why = _network(options, look)
         found["model"] = model
         terminal.status(f"network: {model}, since {why}; --model NAME chooses another\n")
     if model.partition(":")[0] not in NETWORKS:
         return dataclasses.replace(options, **found)
     if options.image_size is None:
-        *_, side = look_at(dataset.splits["training"])
+        *_, side = look()
         found["image_size"] = SIZES["small" if side <= SMALL else "large"]
     scratch = "pretrained=false"
     if not options.pretrained and scratch not in options.model_options:
@@ -66,19 +69,19 @@ def choose(options: PretrainedOptions, dataset: Dataset) -> PretrainedOptions:
 def starts_from_imagenet(options: PretrainedOptions) -> bool:
     """Whether the network is one of `NETWORKS` with its ImageNet weights."""
     name = getattr(options, "model", "").partition(":")[0]
-    scratch = "pretrained=false" in map(str.lower, getattr(options, "model_options", ()))
-    return name in NETWORKS and options.pretrained and not scratch
+    arguments = dict(map(option, getattr(options, "model_options", ())))
+    return name in NETWORKS and options.pretrained and arguments.get("pretrained") is not False
 
 
-def _network(options: PretrainedOptions, images: ImageList) -> tuple[str, str]:
-    """The network for these images, and why."""
+def _network(options: PretrainedOptions, look: Callable) -> tuple[str, str]:
+    """The network for images of which `look()` gives what `look_at` does, and why."""
     if not options.pretrained:
         return DEFAULT, "--no-pretrained was given"
     if not all(map(find_spec, NEEDED)):
         return DEFAULT, "no pretrained one is installed"
     if (options.image_size or SMALLEST) < SMALLEST:
         return DEFAULT, f"pretrained ones take --image-size {SMALLEST} or more"
-    common, distinct, _ = look_at(images)
+    common, distinct, _ = look()
     if common < COMMON or distinct > DISTINCT:
         return NETWORKS[0], "these look like photographs"
     return DEFAULT, "these look like drawings, not photographs"
