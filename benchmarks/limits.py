@@ -93,7 +93,7 @@ def network(size: str) -> dict:
 
     options, steps = ClassifyOptions().with_defaults(images=3000), STEPS[int(size)]
     model = simpleconv3((int(size), int(size), 3), 10)
-    arguments, _ = Classify(options).compile_arguments(steps)
+    arguments, _ = Classify(options).compile_arguments(steps, options)
     model.compile(**arguments)
     optimizers.build(model)
     random = np.random.default_rng(0)

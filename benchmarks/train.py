@@ -182,7 +182,7 @@ def fit(folder: str, source: str) -> dict:
     task = Classify(options)
     batches = task.batches(dataset)["training"]
     model = task.network(dataset)
-    arguments, _ = task.compile_arguments(len(batches))
+    arguments, _ = task.compile_arguments(len(batches), options)
     model.compile(**arguments)
     optimizers.build(model)
     ends = []

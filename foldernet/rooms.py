@@ -44,7 +44,11 @@ CHOOSE_OPTIONS = [
 PREPARE_NETWORK = [
     "foldernet.checks.environment",
     "foldernet.transfer.prepare",
-    "foldernet.pretrained.prepare",
+]
+# They train a part of the network before the whole:
+#   split(stages) -> `foldernet.training.stage.Stage`s, and (name, text) pairs for the terminal
+STAGES = [
+    "foldernet.pretrained.stages",
 ]
 # What surrounds `fit`, in place of `foldernet.training.session`; of several, the first one counts:
 #   earlier_options(given) -> options of an earlier run, for those that aren't given
@@ -116,7 +120,7 @@ def modules(table: list[str]) -> list[ModuleType]:
 
 def options_class(mode: str) -> type[TrainOptions]:
     """The options of a training in a mode: the mode's own, and those of optional packages."""
-    packages = [*BEFORE_TRAINING, *PREPARE_NETWORK, *AROUND_TRAINING]
+    packages = [*BEFORE_TRAINING, *PREPARE_NETWORK, *STAGES, *AROUND_TRAINING]
     return _with_options(task_class(mode).Options, packages)
 
 

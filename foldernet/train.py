@@ -1,6 +1,7 @@
 """Training, from a folder of images to a run: what happens, in the order in which it happens."""
 
 import contextlib
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from foldernet.option_types import converted
 from foldernet.options import TrainOptions
 from foldernet.training import environment, runs
 from foldernet.training.model_file import save_model
+from foldernet.training.stage import Stage
 
 
 def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> runs.Run:
@@ -62,9 +64,16 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
     network = task.network(dataset)
     for package in rooms.modules(rooms.PREPARE_NETWORK):
         facts += package.prepare(options, network, batches)
-    arguments, schedule = task.compile_arguments(len(batches["training"]))
-    network.compile(**arguments)
-    optimizers.build(network)
+    stages = [Stage(network, batches, options.epochs, options)]
+    for package in rooms.modules(rooms.STAGES):
+        stages, found = package.split(stages)
+        facts += found
+    for stage in stages:
+        steps = len(stage.batches["training"])
+        arguments, stage.schedule = task.compile_arguments(steps, stage.options)
+        stage.network.compile(**arguments)
+        optimizers.build(stage.network)
+    ends = itertools.accumulate(stage.epochs for stage in stages)
 
     with session.opened_run(f"{options.mode}-{task.network_name}") as run:
         session.describe(options, dataset, task.files(dataset))
@@ -73,27 +82,28 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
         task.show_batches(dataset, batches, log)
 
         metadata, patience = task.metadata(dataset), options.early_stopping or options.epochs
-        best = callbacks.BestModel(run.models / runs.BEST, task.monitors, metadata)
-        session.watch(
-            batches["training"],
-            [
-                callbacks.Pace(batches["training"]),
-                *task.callbacks(log),
-                *schedule,
-                best,
-                callbacks.Curves(run.logs),
-                keras.callbacks.EarlyStopping(patience=patience),
-                callbacks.ProgressLog(best, batches["training"]),
-            ],
-        )
+        best = callbacks.BestModel(network, run.models / runs.BEST, task.monitors, metadata)
         with session.running():
-            if not session.ended:
+            for stage, end in zip(stages, ends, strict=True):
+                training = stage.batches["training"]
+                watching = [
+                    callbacks.Pace(training),
+                    *task.callbacks(log),
+                    *stage.schedule,
+                    best,
+                    callbacks.Curves(run.logs),
+                    keras.callbacks.EarlyStopping(patience=patience),
+                    callbacks.ProgressLog(best, training, options.epochs),
+                ]
+                session.watch(training, watching, last=stage is stages[-1])
+                if session.ended:
+                    continue
                 with contextlib.redirect_stdout(sys.stderr):  # Keras's progress is no result
-                    network.fit(
-                        batches["training"],
-                        validation_data=batches["validation"],
+                    stage.network.fit(
+                        training,
+                        validation_data=stage.batches["validation"],
                         initial_epoch=len(session.history),
-                        epochs=options.epochs,
+                        epochs=end,
                         class_weight=task.class_weight(dataset),
                         shuffle=False,  # the batches are; this would shuffle their order, too
                         verbose=0,  # ProgressLog shows the progress

@@ -1,6 +1,9 @@
 """Pretrained networks: when they are chosen, and the head that is solved on their features."""
 
+import csv
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +11,15 @@ import pytest
 from PIL import Image, ImageDraw
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from test_resume import assert_same_run, interrupt
 
 import predict
 import train
 from foldernet import rooms, shipped
 from foldernet.datasets import folders
-from foldernet.pretrained import choice, head
-from foldernet.pretrained.prepare import prepare
+from foldernet.pretrained import choice, head, stages
+from foldernet.pretrained.features import FeatureIterator
+from foldernet.training.stage import Stage
 
 
 def photograph(random: np.random.Generator, kind: str, side: int = 100) -> Image.Image:
@@ -192,6 +197,33 @@ def test_a_training_solves_the_head_and_is_resumed_without(tmp_path, capsys, mon
     assert "0.png: dark" in capsys.readouterr().out
 
 
+def test_fine_tuning_begins_with_the_solved_head_and_is_resumed_bit_for_bit(
+    tmp_path, monkeypatch, capsys
+):
+    folder = written(tmp_path / "set", photograph)
+    arguments = [str(folder), *["--image-size", "96", "--fine-tune", "last", "--epochs", "3"]]
+    assert train.main([*arguments, "--name", "whole"]) == 0
+    with open("models/whole/history.csv") as file:
+        solved, *_ = rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert float(solved["val_accuracy"]) == 1.0
+    assert json.loads(Path("models/whole/metrics.json").read_text())["accuracy"] == 1.0
+
+    interrupt(monkeypatch, (1, 0))  # the first step of the second stage
+    assert train.main([*arguments, "--name", "halted"]) == 143
+    with monkeypatch.context() as patch:
+        patch.setattr(head, "solve", None)
+        assert train.main(["--resume", "--name", "halted"]) == 0
+    assert_same_run(tmp_path, tmp_path, "whole", "halted")
+
+    with monkeypatch.context() as patch:  # before there is a state, it begins anew
+        patch.setattr(FeatureIterator, "batch", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        assert train.main([*arguments, "--name", "early"]) == 143
+    assert "train.py --resume --name early" in capsys.readouterr().err
+    assert train.main(["--resume", "--name", "early"]) == 0
+    assert_same_run(tmp_path, tmp_path, "whole", "early")
+
+
 def test_features_are_computed_once_and_the_rest_is_frozen(tmp_path, monkeypatch):
     import keras
 
@@ -201,7 +233,9 @@ def test_features_are_computed_once_and_the_rest_is_frozen(tmp_path, monkeypatch
         options = chosen(folder, model="efficientnet_lite", image_size=96, **given)
         task, dataset = rooms.task(options.with_defaults(12)), folders.find(folder)
         network = task.network(dataset)
-        facts = prepare(task.options, network, task.batches(dataset))
+        whole = Stage(network, task.batches(dataset), 9, task.options)
+        split, facts = stages.split([whole])
+        assert [stage.epochs for stage in split] == ([9] if split == [whole] else [1, 8])
         trained = {layer.name for layer in network.layers if layer.trainable_weights}
         return network.get_layer("predictions").get_weights(), trained, dict(facts)
 
@@ -209,6 +243,9 @@ def test_features_are_computed_once_and_the_rest_is_frozen(tmp_path, monkeypatch
     assert trained == {"predictions"}
     assert facts["head"].startswith("solved on 12 images")
     monkeypatch.setattr(keras.Model, "predict_on_batch", None)
+    (_, _), trained, _ = prepared(fine_tune="last")
+    assert {"head_conv", "block7a_project_conv", "predictions"} <= trained
+    assert not trained & {"stem_conv", "block5a_project_conv"}
     (again, _), trained, _ = prepared(fine_tune="all")
     np.testing.assert_array_equal(again, kernel)
     assert {"stem_conv", "head_conv", "predictions"} <= trained

@@ -100,10 +100,9 @@ class Blur(Task):
         prior = self.recipe.prior if options.loss == "whitened" else None
         return single_filter(options.image_size, self.kernel_size, 1, options.init, prior)
 
-    def compile_arguments(self, steps_per_epoch):
+    def compile_arguments(self, steps_per_epoch, options):
         from foldernet.training import optimizers
 
-        options = self.options
         loss = self.recipe.loss if options.loss == "whitened" else "mse"
         arguments = {"loss": loss, "metrics": [], "jit_compile": True}
         if options.optimizer is None:

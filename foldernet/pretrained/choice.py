@@ -26,9 +26,10 @@ SAMPLE, SIDE = 64, 64  # images that are looked at, and pixels per side of what 
 COMMON, DISTINCT = 0.1, 0.7
 SMALL = 64  # pixels; larger photographs are seen at the size that the networks were trained at
 SIZES = {"small": 128, "large": 224}
-# Where the last layer is solved, `fit` only scores it; the rest is trained gently.
-EPOCHS = {"head": 1, "all": 8}
-RATES = {"head": 1e-6, "all": 2e-4}
+MANY = 1000  # training images, from which on it pays to train more than the last layer
+# The first epoch only scores the solved last layer.
+EPOCHS = {"head": 1, "last": 9, "all": 9}
+RATE = 5e-4  # at 32 images per step
 
 
 def choose(options: PretrainedOptions, dataset: Dataset) -> PretrainedOptions:
@@ -58,10 +59,13 @@ def choose(options: PretrainedOptions, dataset: Dataset) -> PretrainedOptions:
     scratch = "pretrained=false"
     if not options.pretrained and scratch not in options.model_options:
         found["model_options"] = (*options.model_options, scratch)
+    if options.fine_tune == "auto":
+        many = len(dataset.splits["training"]) >= MANY
+        found["fine_tune"] = "all" if many else "head"
     options = dataclasses.replace(options, **found)
     if not starts_from_imagenet(options) or options.fine_tune == "none":
         return options
-    given = {"epochs": EPOCHS[options.fine_tune], "learning_rate": RATES[options.fine_tune]}
+    given = {"epochs": EPOCHS[options.fine_tune], "batch_size": 32, "learning_rate": RATE}
     unset = {name: value for name, value in given.items() if getattr(options, name) is None}
     return dataclasses.replace(options, **unset)
 

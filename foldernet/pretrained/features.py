@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from foldernet import terminal
+from foldernet.batches.iterators import Batches, FileIterator
 from foldernet.images.reader import ImageError
 from foldernet.images.store import ArrayStore
 
@@ -49,6 +50,32 @@ def frozen_features(
     positions = np.setdiff1d(np.arange(len(pixels)), sorted(unread)).astype(int)
     rows = np.stack(store.rows(positions)).view("float32")
     return rows.reshape(-1, views, width), positions
+
+
+class FeatureIterator(Batches):
+    """Batches of features, in place of the images that they are of.
+
+    Args:
+        images: the iterator over these, whose targets, seed and batch size are taken.
+        features: (n, views, width) float32.
+        positions: (n,) int, which of the images they are of.
+
+    Attributes:
+        labels: (n,) int, the class of each.
+    """
+
+    def __init__(self, images: FileIterator, features: np.ndarray, positions: np.ndarray):
+        how = {name: getattr(images, name) for name in ("batch_size", "shuffle", "seed")}
+        super().__init__(len(features), images.image_data_generator, **how)
+        self.images, self.features, self.positions = images, features, positions
+        self.labels = images.classes[positions]
+
+    def batch(self, epoch, index):
+        """(n, width) features, each of one view, and targets."""
+        random = np.random.default_rng([self._entropy, epoch, index])
+        chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        views = random.integers(self.features.shape[1], size=len(chosen))
+        return self.images._with_targets(self.features[chosen, views], self.positions[chosen])
 
 
 def _digest(network: keras.Model) -> str:

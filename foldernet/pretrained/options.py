@@ -14,6 +14,7 @@ class PretrainedOptions(Options):
     """Let --model auto choose a network with ImageNet weights for photographs, and start from these
     weights where a network has them."""
 
-    fine_tune: Literal["none", "head", "all"] = "head"
+    fine_tune: Literal["auto", "none", "head", "last", "all"] = "auto"
     """What becomes of a pretrained network: head solves the last layer and leaves the others as
-    they are; all trains them afterwards, gently; none trains all from the start."""
+    they are; last and all train the last quarter of them or all afterwards; none trains all from
+    the start. auto is all from 1,000 training images on, and head for fewer."""

@@ -68,8 +68,7 @@ class Checkpoint(keras.callbacks.Callback):
         self, run: Run, options: TrainOptions, batches, callbacks: list, history: list[dict]
     ):
         super().__init__()
-        self.folder, self.batches, self.callbacks = run.models, batches, callbacks
-        self.resume_command = f"python train.py --resume --name {run.name}"
+        self.run, self.folder, self.batches, self.callbacks = run, run.models, batches, callbacks
         self.epochs, self.seconds = options.epochs, 60 * options.state_minutes
         self.state = state = states.read(self.folder) if options.resume else None
         self.history = history
@@ -80,7 +79,7 @@ class Checkpoint(keras.callbacks.Callback):
                 f" than --epochs {self.epochs}. Ask for more."
             )
         self.ended = bool(state) and state.ended >= self.epochs
-        self.signal = None
+        self.signal = self.written = None
         if state:
             self._restore_callbacks(state)
 
@@ -96,7 +95,7 @@ class Checkpoint(keras.callbacks.Callback):
                 f"Resuming in epoch {epoch + 1}, "
                 + (f"at step {self.first + 1} of {steps}" if self.first < steps else "to validate")
             )
-        elif epoch == 0 and (error := self._write(0)):
+        elif self.written is None and (error := self._write(0)):
             raise error
         self.batches.begin(epoch, self.first)
 
@@ -180,7 +179,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _stop(self, batch: int) -> None:
         since = " from the checkpoint before" if self._write(batch) else ""
         name = signal.Signals(self.signal).name
-        raise Stopped(f"Stopped by {name}. Resume{since}: {self.resume_command}", self.signal)
+        raise Stopped(f"Stopped by {name}. Resume{since}: {resume_command(self.run)}", self.signal)
 
 
 class HistoryFile(keras.callbacks.Callback):
@@ -209,17 +208,23 @@ class HistoryFile(keras.callbacks.Callback):
 
 
 @contextlib.contextmanager
-def graceful_shutdown(checkpoint: Checkpoint) -> Iterator[None]:
+def graceful_shutdown(session) -> Iterator[None]:
     """Have SIGTERM and Ctrl-C end the run after the current step, and a second one at once; say how
     to resume when the disk fails. In a thread that isn't the main one, signals are left alone.
+
+    Args:
+        session: a `foldernet.resume.session.ResumableSession` with an opened run.
 
     Raises:
         UserError: a file can't be written.
     """
 
+    command = resume_command(session.run)
+
     def stop(number, _frame):
-        if checkpoint.ended:  # nothing but the report is left, and it can be made again
-            raise Stopped(f"Stopped. Resume: {checkpoint.resume_command}", number)
+        checkpoint = session.checkpoint
+        if checkpoint is None or checkpoint.ended:  # what is being done can soon be done again
+            raise Stopped(f"Stopped. Resume: {command}", number)
         if checkpoint.signal:
             os._exit(128 + number)
         checkpoint.signal = number
@@ -236,12 +241,16 @@ def graceful_shutdown(checkpoint: Checkpoint) -> Iterator[None]:
             yield
     except OSError as error:
         raise UserError(
-            f"The run can't be written ({error}). Correct that, and resume:"
-            f" {checkpoint.resume_command}"
+            f"The run can't be written ({error}). Correct that, and resume: {command}"
         ) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def resume_command(run: Run) -> str:
+    """What continues a run."""
+    return f"python train.py --resume --name {run.name}"
 
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from foldernet import files, terminal
 from foldernet.resume import description, earlier
+from foldernet.resume import state as states
 from foldernet.resume.options import ResumeOptions
 from foldernet.training import runs
 from foldernet.training.runs import METRICS, Run
@@ -31,6 +32,7 @@ class ResumableSession(Session):
 
     def __init__(self, options):
         super().__init__(options)
+        self.checkpoint = None
         if options.resume:
             earlier.check_resumable(options)
 
@@ -65,9 +67,13 @@ class ResumableSession(Session):
         resumed = [*before.get("resumed", []), now]
         files.write_json(folder / description.FILE, before | {"config": config, "resumed": resumed})
 
-    def watch(self, batches, callbacks):
+    def watch(self, batches, callbacks, last):
         from foldernet.resume.checkpoint import Checkpoint, HistoryFile
 
+        if not last:  # it is soon done once more, unless the last one has begun
+            super().watch(batches, callbacks, last)
+            self.ended = self.options.resume and states.exists(self.run.models)
+            return
         self.checkpoint = Checkpoint(self.run, self.options, batches, callbacks, self.history)
         history = HistoryFile(self.run.models / "history.csv", self.history)
         self.callbacks = [self.checkpoint, *callbacks, history]
@@ -76,11 +82,12 @@ class ResumableSession(Session):
     def running(self):
         from foldernet.resume.checkpoint import graceful_shutdown
 
-        return graceful_shutdown(self.checkpoint)
+        return graceful_shutdown(self)
 
     def end(self):
         super().end()
-        self.checkpoint.end()
+        if self.checkpoint:
+            self.checkpoint.end()
 
 
 SESSION = ResumableSession

@@ -45,6 +45,11 @@ class State:
     ended: int
 
 
+def exists(folder: Path) -> bool:
+    """Whether a run has a state."""
+    return (folder / NEWEST).exists() or (folder / BEFORE).exists()
+
+
 def write(folder: Path, state: State) -> None:
     """Write the state whole, and keep the one before.
 

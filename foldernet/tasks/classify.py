@@ -29,8 +29,8 @@ class Classify(Task):
         shape = (size, size, 1 if self.color_mode == "grayscale" else 3)
         return networks.build(options.model, shape, len(dataset.classes), options.model_options)
 
-    def compile_arguments(self, steps_per_epoch):
-        arguments, schedule = super().compile_arguments(steps_per_epoch)
+    def compile_arguments(self, steps_per_epoch, options):
+        arguments, schedule = super().compile_arguments(steps_per_epoch, options)
         return arguments | {"loss": self._loss(), "metrics": ["accuracy"]}, schedule
 
     def class_weight(self, dataset):

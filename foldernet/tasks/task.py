@@ -109,11 +109,15 @@ class Task:
         """An untrained network."""
         raise NotImplementedError
 
-    def compile_arguments(self, steps_per_epoch: int) -> tuple[dict, list]:
-        """Arguments of `compile`, and the callbacks that set the learning rate."""
+    def compile_arguments(self, steps_per_epoch: int, options: TrainOptions) -> tuple[dict, list]:
+        """Arguments of `compile`, and the callbacks that set the learning rate.
+
+        Args:
+            options: of the stage that is trained; `epochs` are its own.
+        """
         from foldernet.training import optimizers
 
-        optimizer, schedule = optimizers.optimizer(self.options, steps_per_epoch)
+        optimizer, schedule = optimizers.optimizer(options, steps_per_epoch)
         return {"optimizer": optimizer, "loss": "mse", **optimizers.execution()}, schedule
 
     def class_weight(self, dataset: Dataset) -> dict[int, float] | None:

@@ -87,15 +87,17 @@ class ProgressLog(keras.callbacks.Callback):
     Args:
         checkpoint: marks the lines of the best epochs so far.
         batches: the training iterator.
+        epochs: how many there will be, of all stages.
     """
 
-    def __init__(self, checkpoint: "BestModel", batches):
+    def __init__(self, checkpoint: "BestModel", batches, epochs: int):
         super().__init__()
-        self.checkpoint, self.batches, self.bar, self.advised = checkpoint, batches, None, False
+        self.checkpoint, self.batches, self.epochs = checkpoint, batches, epochs
+        self.bar, self.advised = None, False
 
     def on_epoch_begin(self, epoch, logs=None):
-        epochs, self.shown = self.params["epochs"], time.monotonic()
-        self.title = f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}"
+        self.shown = time.monotonic()
+        self.title = f"epoch {epoch + 1:{len(str(self.epochs))}}/{self.epochs}"
         if sys.stderr.isatty():
             self.bar = keras.utils.Progbar(len(self.batches))
 
@@ -131,6 +133,7 @@ class BestModel(keras.callbacks.ModelCheckpoint):
     The file is written whole, with what prediction needs inside it.
 
     Args:
+        network: what is saved, of which `fit` may train a part.
         path: of the .keras file.
         monitors: names in the logs; a leading "-" means that lower is better.
         metadata: as for `model_file.save_model`.
@@ -142,16 +145,17 @@ class BestModel(keras.callbacks.ModelCheckpoint):
 
     kept = ("best_score", "best_epoch")
 
-    def __init__(self, path: Path, monitors: tuple[str, ...], metadata: dict):
+    def __init__(self, network: keras.Model, path: Path, monitors: tuple[str, ...], metadata: dict):
         super().__init__(path, monitor=monitors[0].lstrip("-"))
-        self.path, self.monitors, self.metadata = path, monitors, metadata
+        self.network, self.path = network, path
+        self.monitors, self.metadata = monitors, metadata
         self.best_score = self.best_epoch = None
 
     def on_epoch_end(self, epoch, logs=None):
         score = [-logs[name[1:]] if name.startswith("-") else logs[name] for name in self.monitors]
         if all(map(math.isfinite, score)) and (self.best_score is None or score > self.best_score):
             self.best_score, self.best_epoch = score, epoch
-            model_file.save_model(self.model, self.path, self.metadata)
+            model_file.save_model(self.network, self.path, self.metadata)
 
     def load(self) -> keras.Model:
         """The best model, as it was saved.

@@ -68,10 +68,10 @@ def _schedule(
 
         return [keras.callbacks.LambdaCallback(on_epoch_begin=follow, on_train_batch_end=follow)]
     if options.schedule == "step":
-        halves = (options.epochs / 2, options.epochs * 3 / 4)
 
-        def stepwise(epoch, _):
-            return rate * 0.1 ** sum(epoch >= start for start in halves)
+        def fall(_epoch, _rate):
+            done = int(optimizer.iterations) / steps
+            return rate * 0.1 ** sum(done >= share for share in (0.5, 0.75))
 
-        return [keras.callbacks.LearningRateScheduler(stepwise)]
+        return [keras.callbacks.LearningRateScheduler(fall)]
     return []

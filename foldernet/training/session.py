@@ -16,7 +16,7 @@ class Session:
         run: which is trained; there once `opened_run` is entered.
         callbacks: for `fit`; there from `watch` on.
         history: each epoch's logs so far.
-        ended: whether there is nothing left to train.
+        ended: whether the stage has nothing left to train.
     """
 
     def __init__(self, options: TrainOptions):
@@ -39,22 +39,27 @@ class Session:
             paths: name -> path of every file that it is made of.
         """
 
-    def watch(self, batches: Any, callbacks: list) -> None:
-        """Take the callbacks of `fit` and the training iterator, before it begins."""
+    def watch(self, batches: Any, callbacks: list, last: bool) -> None:
+        """Take the callbacks of `fit` and the training iterator of a stage, before it begins.
+
+        Args:
+            last: whether it is the last stage, which is the one that may take long.
+        """
         import keras
 
         remember = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: self.history.append(logs)
         )
-        file = keras.callbacks.CSVLogger(self.run.models / "history.csv")
-        self.callbacks = [*callbacks, remember, file]
+        path = self.run.models / "history.csv"
+        file = keras.callbacks.CSVLogger(path, append=bool(self.history))
+        self.callbacks, self.ended = [*callbacks, remember, file], False
 
     def running(self) -> contextlib.AbstractContextManager:
         """What `fit` and the report run in."""
         return contextlib.nullcontext()
 
     def end(self) -> None:
-        """Training has ended, and only the report is left."""
+        """The stage has ended; after the last one, only the report is left."""
         self.ended = True
 
 
