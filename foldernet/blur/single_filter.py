@@ -1,15 +1,10 @@
 """A network of one convolution filter: an image in, its blurred version out."""
 
 import keras
-import numpy as np
 from keras import ops
-from scipy.fft import next_fast_len
 
 from foldernet.blur.fourier import irfft2, rfft2
 from foldernet.blur.kernels import transform_length
-
-# Transform lengths with small prime factors only, for images whose size is known at run time.
-FAST_LENGTHS = np.unique([next_fast_len(n, real=True) for n in range(1, 1 << 15)]).astype("int32")
 
 
 def single_filter(image_size, kernel_size, channels=1, init="zeros", regularizer=None):
@@ -102,8 +97,7 @@ class ZeroPaddedConvolution(keras.layers.Layer):
 
 
 def _transform_length(image_side, kernel_side):
-    """As `transform_length`, also for a side that is known at run time only."""
+    """As `transform_length`; of a side that is known at run time only, the shortest there is."""
     if isinstance(image_side, int):
         return transform_length(image_side, kernel_side)
-    needed = ops.reshape(ops.maximum(image_side + kernel_side // 2, kernel_side), (1,))
-    return ops.take(FAST_LENGTHS, ops.searchsorted(FAST_LENGTHS, needed)[0])
+    return ops.maximum(image_side + kernel_side // 2, kernel_side)
