@@ -170,13 +170,11 @@ class PhotographStore(ArrayStore):
 
     def __init__(self, count, path_of, read, mode="auto"):
         purpose = f"{READER}, photographs"
-        kept = "off" if mode == "off" else "memory"
-        super().__init__(count, path_of, lambda at: read(at)[0], (), purpose, kept)
-        self.read, self._sizes = read, np.zeros(count, int)  # in bytes, of what is kept
-        if self._rows is not None:
-            self._rows = np.empty(count, object)  # whose shapes differ
+        super().__init__(count, path_of, lambda at: read(at)[0], (), purpose, "memory")
+        self.read, self._rows = read, np.empty(count, object)  # whose shapes differ
+        self._sizes = np.zeros(count, int)  # in bytes, of what is kept
         free = MEMORY_SHARE * psutil.virtual_memory().available
-        self._room = float("inf") if mode == "memory" else free
+        self._room = {"off": 0, "memory": float("inf")}.get(mode, free)
 
     def in_words(self) -> str:
         """What the terminal says of it."""
@@ -186,7 +184,7 @@ class PhotographStore(ArrayStore):
 
     def _made(self, position, make=None):
         row = super()._made(position, make)
-        if self._rows is not None and not isinstance(row, ImageError):
+        if not isinstance(row, ImageError):
             slot = self._slot[position]
             self._sizes[slot] = row.nbytes
             if self._sizes.sum() > self._room:
