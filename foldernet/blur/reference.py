@@ -90,20 +90,17 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True, stre
 
 
 def _checked(sharp, blurred):
-    """One pair of batches as float64 (n, height, width), or the reason why it isn't one."""
+    """One pair of batches as float64 (2, n, height, width), or the reason why it isn't one."""
     if np.shape(sharp) != np.shape(blurred):
         raise UserError(
             f"A sharp image of shape {np.shape(sharp)} came with a blurred one of shape "
             f"{np.shape(blurred)}. Both images of a pair must have the same size."
         )
-    batches = []
-    for name, batch in (("sharp", sharp), ("blurred", blurred)):
-        batch = np.asarray(batch, float)
-        if not np.isfinite(batch).all():
-            raise UserError(f"A {name} image holds NaN or infinity. Remove or repair it.")
-        batch = batch[..., 0] if batch.ndim == 4 else batch
-        batches.append(batch[None] if batch.ndim == 2 else batch)
-    return batches
+    pair = np.array([sharp, blurred], float)
+    if not np.isfinite(pair).all():
+        raise UserError("An image of a pair holds NaN or infinity. Remove or repair it.")
+    pair = pair[..., 0] if pair.ndim == 5 else pair
+    return pair if pair.ndim == 4 else pair[:, None]
 
 
 def _correlations(pairs, kernel_size, zero_padded):
