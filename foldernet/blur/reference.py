@@ -119,9 +119,15 @@ def _correlations(pairs, kernel_size, zero_padded):
         sharp, blurred = _checked(sharp, blurred)
         if shape is None:
             shape = sharp.shape[1:]
-            margin = half if zero_padded else 2 * half
-            _require_window(shape, margin, kernel_size)
-            window = hann_taper(*shape, margin)
+            sides = 1 if zero_padded else 2  # of half a filter, on each side of the window
+            largest = (min(shape) - SMALLEST_WINDOW) // sides | 1
+            if kernel_size > largest:
+                raise UserError(
+                    f"A {kernel_size}x{kernel_size} filter leaves less than {SMALLEST_WINDOW}"
+                    f" pixels of images of {shape[0]}x{shape[1]} to look through. Use a filter of"
+                    f" at most {max(largest, 1)} pixels per side, or larger images."
+                )
+            window = hann_taper(*shape, sides * half)
             lengths = [next_fast_len(side + 2 * half, real=True) for side in shape]
             auto, cross = np.zeros((2, lengths[0], lengths[1] // 2 + 1), complex)
         if sharp.shape[1:] != shape:
@@ -148,17 +154,6 @@ def roomy_size(image_size, zero_padded=True):
     sides = 1 if zero_padded else 2  # of half a filter, on each side of the window
     window = max(image_size / 2, SMALLEST_WINDOW + 1)
     return max(1, math.ceil((image_size - window) / sides) | 1)
-
-
-def _require_window(shape, margin, kernel_size):
-    window = min(shape) - 2 * margin
-    if window < SMALLEST_WINDOW:
-        fits = (min(shape) - SMALLEST_WINDOW) * kernel_size // (2 * margin + 1) // 2 * 2 - 1
-        raise UserError(
-            f"A {kernel_size}x{kernel_size} filter leaves a window of {max(window, 0)} pixels in "
-            f"images of {shape[0]}x{shape[1]}; at least {SMALLEST_WINDOW} are needed. Use a "
-            f"filter of at most {max(fits, 1)} or larger images."
-        )
 
 
 def _lags(spectrum, lengths, largest):
