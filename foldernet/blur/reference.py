@@ -27,7 +27,6 @@ class KernelEstimate:
     holdout_mse: float | None  # on the held-out pairs; with the right strength, the noise
     kernel: np.ndarray  # float64 (kernel_size, kernel_size)
     converged: bool  # whether the solver reached its tolerance
-    iterations: int
 
 
 def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True, strengths=STRENGTHS):
@@ -79,9 +78,9 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True, stre
     def attempt(strength):
         # Without a prior the last digits count; with one, its bias is far above 1e-9.
         tolerance = 1e-9 if strength else 1e-13
-        kernel, *solver = _solve(auto + strength * penalty, cross, tolerance)
+        kernel, converged = _solve(auto + strength * penalty, cross, tolerance)
         mse = np.mean((blur(sharp, kernel) - blurred)[inside] ** 2)
-        return KernelEstimate(float(strength), float(mse), kernel, *solver)
+        return KernelEstimate(float(strength), float(mse), kernel, converged)
 
     tried = [attempt(share * power) for share in strengths]
     best = min(tried, key=lambda estimate: estimate.holdout_mse)
@@ -185,7 +184,6 @@ def _solve(auto, cross, tolerance):
     spectrum = circulant(auto * np.outer(triangle, triangle)).real
     inverse = 1 / np.maximum(spectrum, FLOOR * spectrum.max())
 
-    residuals = []
     solution, flag = gmres(
         operator(circulant(auto)),
         cross.ravel(),
@@ -193,7 +191,5 @@ def _solve(auto, cross, tolerance):
         rtol=tolerance,
         restart=200,  # with 100, the largest kernels stall
         maxiter=3,
-        callback=residuals.append,
-        callback_type="pr_norm",
     )
-    return solution.reshape(size, size), flag == 0, len(residuals)
+    return solution.reshape(size, size), flag == 0

@@ -118,9 +118,9 @@ class Blur(Task):
             camera = [f"noise {options.noise:g}"] if options.noise else []
             camera += [f"{options.bits} bits"] if options.bits else []
             facts.append(("kernel", ", ".join([f"{options.kernel}, {size}x{size}", *camera])))
-        size, iterations = len(reference.kernel), terminal.count(reference.iterations, "iteration")
+        height, width = reference.kernel.shape
         solved = "converged" if reference.converged else "did not converge"
-        facts.append(("reference", f"{size}x{size}, {solved} after {iterations}"))
+        facts.append(("reference", f"{height}x{width}, {solved}"))
         if options.loss == "whitened" and self.recipe.prior:
             facts.append(("prior", f"smoothness, strength {reference.strength:.1e} by hold-out"))
         return facts
