@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from foldernet import terminal
 from foldernet.blur.kernel_scores import mtf_profile, relative_l2
 from foldernet.blur.kernels import centered
-from foldernet.blur.spectrum import frequency_rings, ring_means
+from foldernet.blur.spectrum import frequency_rings
 
 STYLES = {
     "true": {"color": "0.65", "linewidth": 5, "solid_capstyle": "round"},
@@ -47,8 +46,9 @@ def comparison(kernels: dict[str, np.ndarray]) -> Figure:
         kernels: name -> float (size, size), odd; "learned", "reference", and "true" where it is
             known, else the reference takes its place.
     """
-    kernels, against, size = _aligned(kernels)
-    shown = {name: kernels[name] for name in (against, "learned")}
+    size = max(map(len, kernels.values()))
+    against = "true" if "true" in kernels else "reference"
+    shown = {name: centered(kernels[name], size) for name in (against, "learned")}
     shown["difference"] = shown["learned"] - shown[against]
     peak = max(np.abs(kernel).max() for kernel in shown.values())
     titled = [
@@ -57,29 +57,6 @@ def comparison(kernels: dict[str, np.ndarray]) -> Figure:
     ]
     figure = _mosaic((10, 3.9), titled, f"Kernels, {size}x{size} pixels")
     figure.colorbar(figure.axes[-1].images[0], ax=figure.axes, shrink=0.85, label="weight")
-    return figure
-
-
-def radial_profile(kernels: dict[str, np.ndarray]) -> Figure:
-    """Kernels averaged over rings about the center, and below it how far each is from the true one.
-
-    Args:
-        kernels: as for `comparison`.
-    """
-    kernels, against, size = _aligned(kernels)
-    offsets = np.arange(size) - size // 2
-    radius = np.hypot(offsets[:, None], offsets[None, :])
-    figure, above, below = _plots("distance from the center in pixels")
-    for name, kernel in kernels.items():
-        above.plot(ring_means(kernel, radius)[: size // 2 + 1], label=name, **STYLES[name])
-        if name != against:
-            squares = ring_means((kernel - kernels[against]) ** 2, radius)[: size // 2 + 1]
-            error = np.sqrt(squares) / kernels[against].max()
-            below.semilogy(np.maximum(error, 1e-16), **STYLES[name])
-    above.set_title("Radial profile of the kernel", fontsize=11)
-    above.set(ylabel="mean weight")
-    above.legend(frameon=False)
-    below.set(ylabel=f"difference from {against} (rms)\nof its peak")
     return figure
 
 
@@ -92,7 +69,8 @@ def mtf(kernels: dict[str, np.ndarray], power: np.ndarray, limit: float, sentenc
         limit: end of the identifiable band in cycles/pixel.
         sentence: what can be known, as a title.
     """
-    figure, above, below = _plots("cycles/pixel")
+    figure = Figure((7, 5.6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     lowest = 1e-2
     for name, kernel in kernels.items():
         frequencies, modulus = mtf_profile(kernel)
@@ -102,10 +80,13 @@ def mtf(kernels: dict[str, np.ndarray], power: np.ndarray, limit: float, sentenc
     above.set_title(sentence.replace("; ", ";\n"), fontsize=10)
     rings = frequency_rings(power)[: len(power) // 2 + 1]
     below.semilogy(np.arange(len(rings)) / len(power), rings, color="tab:green")
-    below.set(ylabel="power of the images", xlim=(0, 0.5))
+    below.set(xlabel="cycles/pixel", ylabel="power of the images", xlim=(0, 0.5))
     band = {"facecolor": BAND_COLOR, "edgecolor": "0.7", "label": "identifiable", "zorder": 0}
     for axis in (above, below):
         axis.axvspan(0, min(limit, 0.5), **band)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(color="0.9", linewidth=0.6)
+        axis.set_axisbelow(True)
     above.legend(frameon=False, loc="lower left", fontsize=9)
     return figure
 
@@ -163,22 +144,3 @@ def _mosaic(size: tuple, shown: list[tuple], heading: str = "", rows: int = 1) -
         axis.set_title(title, fontsize=10)
         axis.set_axis_off()
     return figure
-
-
-def _aligned(kernels: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str, int]:
-    """Kernels padded to one size, which of them the others are compared with, and the size."""
-    size = max(map(len, kernels.values()))
-    kernels = {name: centered(kernel, size) for name, kernel in kernels.items()}
-    return kernels, "true" if "true" in kernels else "reference", size
-
-
-def _plots(xlabel: str) -> tuple[Figure, Axes, Axes]:
-    """Two plots, one above the other, of less ink than Matplotlib's default."""
-    figure = Figure((7, 5.6), layout="constrained")
-    axes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    axes[1].set_xlabel(xlabel)
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(color="0.9", linewidth=0.6)
-        axis.set_axisbelow(True)
-    return figure, *axes

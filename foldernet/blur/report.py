@@ -79,7 +79,6 @@ def report(
     if true is not None:
         by_name = {"true": true} | by_name
     log.show("kernels", kernel_figures.comparison(by_name))
-    log.show("radial_profile", kernel_figures.radial_profile(by_name))
     log.show("mtf", kernel_figures.mtf(by_name, power, limit, sentence))
     log.show("residual", kernel_figures.residual(sharp[0], blurred[0], predicted[0]))
 
