@@ -94,9 +94,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     """The HDF5 file that holds the weights, be it inside a .keras archive."""
     expected = "Expected a .keras, .weights.h5 or .h5 file that Keras wrote."
     try:
-        source = path
-        if zipfile.is_zipfile(path):
-            source = io.BytesIO(weights_member(path))
+        source = io.BytesIO(weights_member(path)) if zipfile.is_zipfile(path) else path
         with h5py.File(source, "r") as file:
             _check_groups(file, path)
             check_arrays(file, path)
@@ -126,12 +124,10 @@ def _check_groups(file: h5py.File, path: Path) -> None:
             seen += 1
             if depth > DEPTH_LIMIT or seen > OBJECT_LIMIT:
                 raise UserError(f"'{path}' is refused: its groups never end, as at {where[:100]}.")
-            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                raise UserError(f"'{path}' points to other files at {where}, and is refused.")
-            item = group[key]
+            item = group[key] if isinstance(group.get(key, getlink=True), h5py.HardLink) else None
             if isinstance(item, h5py.Group):
                 waiting.append((item, depth + 1))
-            elif item.external or item.is_virtual:
+            elif item is None or item.external or item.is_virtual:
                 raise UserError(f"'{path}' points to other files at {where}, and is refused.")
             elif item.dtype.kind not in "biuf" and item.size != 0:
                 raise UserError(f"'{path}' is refused: {where} holds {item.dtype}, not numbers.")
