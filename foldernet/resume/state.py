@@ -56,11 +56,7 @@ def write(folder: Path, state: State) -> None:
     Raises:
         OSError: it can't be written; the files that were there still are.
     """
-    facts = {
-        field.name: getattr(state, field.name)
-        for field in dataclasses.fields(State)
-        if field.name != "arrays"
-    }
+    facts = {name: value for name, value in vars(state).items() if name != "arrays"}
     encoded = np.frombuffer(json.dumps(facts, default=_plain).encode(), np.uint8)
 
     def save(temporary: Path) -> None:
