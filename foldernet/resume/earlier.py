@@ -25,7 +25,24 @@ def options_of_earlier(name: str | None) -> dict[str, Any]:
     Raises:
         UserError: there is no such run.
     """
-    folder = _named(name) if name else _newest_unfinished()
+    unfinished = _unfinished()
+    if name:
+        runs.check_name(name)
+        folder = Run(name).models
+        if not (folder / description.FILE).exists():
+            others = terminal.listed((path.name for path in unfinished), 5)
+            raise UserError(
+                f"There is no run '{name}' in '{runs.MODELS}' to resume."
+                f"{f' Unfinished are {others}.' if others else ''}"
+            )
+    elif unfinished:
+        folder = unfinished[0]
+        terminal.status(f"Resuming {folder}")
+    else:
+        raise UserError(
+            f"There is no unfinished run in '{runs.MODELS}'. Name a finished one with --name to"
+            " train it for more --epochs, or start a new run."
+        )
     return description.options_in(folder / description.FILE) | {"name": folder.name}
 
 
@@ -94,29 +111,6 @@ def _changed(options: TrainOptions, before: dict[str, Any]) -> list[str]:
         if option_types.MAY_CHANGE_ON_RESUME not in option_types.marks(annotation)
         and getattr(options, name) != before.get(name)
     ]
-
-
-def _named(name: str) -> Path:
-    runs.check_name(name)
-    folder = Run(name).models
-    if not (folder / description.FILE).exists():
-        others = terminal.listed((path.name for path in _unfinished()), 5)
-        raise UserError(
-            f"There is no run '{name}' in '{runs.MODELS}' to resume."
-            f"{f' Unfinished are {others}.' if others else ''}"
-        )
-    return folder
-
-
-def _newest_unfinished() -> Path:
-    unfinished = _unfinished()
-    if not unfinished:
-        raise UserError(
-            f"There is no unfinished run in '{runs.MODELS}'. Name a finished one with --name to"
-            " train it for more --epochs, or start a new run."
-        )
-    terminal.status(f"Resuming {unfinished[0]}")
-    return unfinished[0]
 
 
 def _unfinished() -> list[Path]:
