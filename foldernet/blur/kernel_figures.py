@@ -27,14 +27,13 @@ def save_kernel(kernel: np.ndarray, path: Path) -> None:
     Image.fromarray(np.rint(255 * shades).astype(np.uint8)).save(path)
 
 
-def pairs(sharp: np.ndarray, blurred: np.ndarray, count: int = 4) -> Figure:
-    """The first pairs of a batch, sharp above blurred.
+def pairs(sharp: np.ndarray, blurred: np.ndarray) -> Figure:
+    """The first pairs of a batch, four at most, sharp above blurred.
 
     Args:
         sharp, blurred: (n, height, width, 1), 0..1.
-        count: pairs to show, if there are as many.
     """
-    count = min(count, len(sharp))
+    count = min(4, len(sharp))
     shown = [("", image, None) for image in (*sharp[:count], *blurred[:count])]
     return _mosaic((2.2 * count + 0.4, 4.9), shown, "Training pairs: sharp, and blurred", rows=2)
 

@@ -15,11 +15,6 @@ def relative_l2(kernel, true):
     return float(np.linalg.norm(kernel - true) / np.linalg.norm(true))
 
 
-def dc_gain(kernel):
-    """What the kernel does to a constant image: its sum."""
-    return float(np.sum(kernel))
-
-
 def centroid_shift_pixels(kernel, true=None):
     """Distance in pixels from the kernel's centroid to the true one's, or to its own center.
 

@@ -94,7 +94,7 @@ def report(
         }
     return compared | {
         "centroid_shift_pixels": scores.centroid_shift_pixels(learned, true),
-        "dc_gain": scores.dc_gain(learned),
+        "dc_gain": float(learned.sum()),  # what it does to a constant image
         "fwhm_pixels": scores.fwhm_pixels(learned),
         "mtf50_cycles_per_pixel": scores.mtf50_cycles_per_pixel(learned),
         "identifiable_cycles_per_pixel": limit,
