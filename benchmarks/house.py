@@ -18,7 +18,7 @@ SCRIPTS = ("train.py", "predict.py", "check.py")
 PACKAGES = (
     *("blur", "checks", "drop_in", "figures", "interchange", "pretrained", "resume", "transfer"),
 )
-ROOMS = (*PACKAGES, "networks/efficientnet_lite.py")
+ROOMS = (*PACKAGES, "networks/applications.py", "networks/efficientnet_lite.py")
 TABLES = "foldernet/rooms.py"
 # From the top down; a file belongs to the longest prefix that it has.
 FLOORS = (

@@ -66,9 +66,9 @@ def build(
     names = _names_in(name)
     function, variants = names[check_name(model)], names.get("VARIANTS", {})
     if variant and variant not in variants:
-        raise UserError(
-            f"'{name}' has no variant '{variant}'. It has {listed(variants) or 'no variants'}."
-        )
+        has = f". It has {listed(variants, at_most=50) or 'no variants'}."
+        hint = option_types.nearest(variant, variants, has)
+        raise UserError(f"'{name}' has no variant '{variant}'{hint}")
     arguments = variants.get(variant, {}) | dict(map(option, options))
     try:
         inspect.signature(function).bind(input_shape, classes, **arguments)

