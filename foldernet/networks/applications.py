@@ -67,7 +67,7 @@ def applications(
     backbone = _flat(_built(network, preprocessed(x, network), pretrained), batch_norm_momentum)
     x = layers.Dropout(dropout, name="dropout")(backbone.output)
     predictions = layers.Dense(classes, activation="softmax", name="predictions")(x)
-    return keras.Model(backbone.input, predictions, name=network)
+    return keras.Model(backbone.inputs[0], predictions, name=network)
 
 
 def preprocessed(pixels: keras.KerasTensor, network: str) -> keras.KerasTensor:
