@@ -95,9 +95,9 @@ class ClassifyOptions(AugmentationOptions, TrainOptions):
     """Train a Keras network on a folder of images, one folder per class."""
 
     model: str = "auto"
-    """Network: one of foldernet/networks, perhaps with a variant (name:variant), or the path of a
-    .py file of your own. auto looks at the images: efficientnet_lite for photographs, else
-    simpleconv3."""
+    """Network: one of foldernet/networks, perhaps with a variant (name:variant), as
+    applications:ResNet50 of keras.applications, or the path of a .py file of your own. auto looks
+    at the images: efficientnet_lite for photographs, else simpleconv3."""
 
     model_options: Annotated[UseAppendAction[tuple[str, ...]], shown_as("NAME=VALUE")] = ()
     """Argument of the network's function (repeatable)."""
