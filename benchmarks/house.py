@@ -16,7 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ("train.py", "predict.py", "check.py")
 PACKAGES = (
-    *("blur", "checks", "drop_in", "figures", "interchange", "pretrained", "resume", "transfer"),
+    *("blur", "checks", "drop_in", "figures", "interchange", "photo_augmentation", "pretrained"),
+    *("resume", "transfer"),
 )
 ROOMS = (*PACKAGES, "networks/applications.py", "networks/efficientnet_lite.py")
 TABLES = "foldernet/rooms.py"

@@ -2,12 +2,13 @@
 
 A row is all that an augmentation takes: the option of `train.py` with its help and range, the
 argument of `ImageDataGenerator`, and the effect follow. Rows are drawn in the order of the table,
-on or off, so that turning one on, or adding one at the end, leaves the others as they were.
+on or off, so that turning one on, or adding one at the end, leaves the others as they were. What
+optional packages add (`AUGMENTATIONS` in `foldernet.rooms`) comes after those of this file.
 """
 
 import dataclasses
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -29,8 +30,15 @@ class Row:
         draw: (value, count, (height, width), random) -> name -> (count,), the parameters of `count`
             images.
         effects: name of a parameter -> (pixels, parameter) -> pixels, float32 (n, height, width,
-            channels) in 0..255, with the parameter (n, 1, 1, 1). Those without an effect are of the
-            affine matrix, which `foldernet.batches.augmentation.matrices` makes.
+            channels) in 0..255, with the parameter (n, 1, 1, 1). Parameters that neither this nor
+            the next two name are of `foldernet.batches.augmentation.matrices`.
+        maps: name of a parameter -> (maps, parameter, (height, width)) -> maps, the affine maps
+            (n, 2, 3) as `matrices` makes them: what moves pixels is part of the one warp.
+        in_place: name of a parameter -> (images, parameter), which changes warped images, (n,
+            height, width, channels) uint8 or float32 in 0..255, before the effects do. Several
+            threads may be in it, each with images of its own.
+        mix: (generator, batch, random) -> batch, (images, targets) and perhaps weights of a whole
+            batch; rows that share a function are mixed by it once.
     """
 
     name: str
@@ -41,6 +49,9 @@ class Row:
     help: str
     draw: Callable[..., dict[str, Any]]
     effects: dict[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
+    maps: dict[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
+    in_place: dict[str, Callable[..., None]] = dataclasses.field(default_factory=dict)
+    mix: Callable[..., tuple] | None = None
 
 
 def symmetric(parameter: str) -> Callable:
@@ -48,21 +59,9 @@ def symmetric(parameter: str) -> Callable:
     return lambda value, count, shape, random: {parameter: random.uniform(-1, 1, count) * value}
 
 
-def between(parameter: str) -> Callable:
-    """Draws uniformly between the two numbers of the option."""
-
-    def draw(value, count, shape, random):
-        low, high = value or (1, 1)
-        return {parameter: low + random.random(count) * (high - low)}
-
-    return draw
-
-
 def coin(parameter: str) -> Callable:
     """Draws True half of the time, if the option is on."""
-    return lambda value, count, shape, random: {
-        parameter: (random.random(count) < 0.5) & bool(value)
-    }
+    return lambda value, count, shape, random: {parameter: random.random(count) < 0.5 * bool(value)}
 
 
 def shift(parameter: str, axis: int) -> Callable:
@@ -88,11 +87,6 @@ def zoom(value, count, shape, random):
     return {"zx": zx, "zy": zy}
 
 
-def multiply(pixels, factor):
-    """Multiplies the pixels, and clips them."""
-    return (pixels * factor).clip(0, 255)
-
-
 def shift_channels(pixels, amount):
     """Adds gray levels, within the range that the image has."""
     axes = (1, 2, 3)
@@ -100,7 +94,7 @@ def shift_channels(pixels, amount):
     return (pixels + amount).clip(low, high)
 
 
-ROWS = (
+ROWS = [
     Row("rotation_range", float, 8.0, 0, Range(0, 180),
         "Maximum rotation in degrees.", symmetric("theta")),
     Row("shear_range", float, 8.0, 0, Range(0, 60),
@@ -120,13 +114,10 @@ ROWS = (
     Row("vertical_flip", bool, False, False, Range(),
         "Mirror half of the images top to bottom, as suits aerial images.",
         coin("flip_vertical")),
-    Row("brightness_range", tuple[float, float] | None, None, None, Range(0),
-        "Multiply the pixels by a factor between these two.",
-        between("brightness"), {"brightness": multiply}),
-)  # fmt: skip
+]  # fmt: skip
 
 
-def options_of(rows: tuple[Row, ...]) -> type[Options]:
+def options_of(rows: Sequence[Row]) -> type[Options]:
     """A dataclass with an option for each row."""
     fields = []
     for row in rows:
@@ -146,4 +137,5 @@ class AugmentationOptions(options_of(ROWS)):
 
     def augmentation(self) -> dict[str, Any]:
         """The arguments of `ImageDataGenerator`."""
-        return {name: getattr(self, name) for name in (*(row.name for row in ROWS), "fill_mode")}
+        names = {"fill_mode", *(row.name for row in ROWS)}
+        return {name: value for name, value in vars(self).items() if name in names}

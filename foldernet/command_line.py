@@ -22,9 +22,10 @@ tyro._strings.remove_single_line_breaks = lambda text: " ".join(text.split())
 
 
 def peek(arguments: list[str] | None) -> dict[str, Any]:
-    """What is typed of the options that say which options there are: mode, name, resume, config."""
+    """What is typed of the options that say which options there are, and with which
+    defaults: mode, name, resume, config, augment."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for option in ("--mode", "--name", "--config"):
+    for option in ("--mode", "--name", "--config", "--augment"):
         parser.add_argument(option, default=argparse.SUPPRESS)
     parser.add_argument("--resume", action="store_true", default=argparse.SUPPRESS)
     with contextlib.suppress(argparse.ArgumentError):  # `parse` will say so

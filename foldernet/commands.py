@@ -3,7 +3,6 @@
 from foldernet import command_line, rooms, terminal
 from foldernet import train as run_training
 from foldernet.datasets import folders
-from foldernet.option_types import converted
 from foldernet.predict import load
 from foldernet.training import environment, runs
 
@@ -12,10 +11,8 @@ from foldernet.training import environment, runs
 def train(arguments: list[str] | None = None) -> None:
     """Train a network on a folder of images."""
     typed = command_line.peek(arguments)
-    earlier = rooms.session_module().earlier_options(typed)
-    Options = rooms.options_class(typed.get("mode") or earlier.get("mode", "classify"))
-    given = converted(Options, earlier)
-    run_training(command_line.parse(Options, arguments, "train", given, rooms.modes_with))
+    Options, defaults = rooms.options_and_defaults(typed)
+    run_training(command_line.parse(Options, arguments, "train", defaults, rooms.modes_with))
 
 
 @terminal.entry_point

@@ -5,7 +5,8 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from foldernet.option_types import Options
+from foldernet.augmentations import ROWS, AugmentationOptions
+from foldernet.option_types import Options, converted
 from foldernet.options import PredictOptions, TrainOptions
 from foldernet.terminal import UserError, listed
 from foldernet.training import session
@@ -49,6 +50,12 @@ PREPARE_NETWORK = [
 #   split(stages) -> `foldernet.training.stage.Stage`s, and (name, text) pairs for the terminal
 STAGES = [
     "foldernet.pretrained.stages",
+]
+# They add augmentations, to modes that have any; `Options` are of those modes alone:
+#   ROWS: of `foldernet.augmentations.Row`, drawn after those that there are
+#   preset(given) -> options, by name, that stand in for defaults where these are given
+AUGMENTATIONS = [
+    "foldernet.photo_augmentation.rows",
 ]
 # What surrounds `fit`, in place of `foldernet.training.session`; of several, the first one counts:
 #   earlier_options(given) -> options of an earlier run, for those that aren't given
@@ -120,8 +127,19 @@ def modules(table: list[str]) -> list[ModuleType]:
 
 def options_class(mode: str) -> type[TrainOptions]:
     """The options of a training in a mode: the mode's own, and those of optional packages."""
+    own = task_class(mode).Options
     packages = [*BEFORE_TRAINING, *PREPARE_NETWORK, *STAGES, *AROUND_TRAINING]
-    return _with_options(task_class(mode).Options, packages)
+    return _with_options(own, packages + AUGMENTATIONS * issubclass(own, AugmentationOptions))
+
+
+def options_and_defaults(given: dict) -> tuple[type[TrainOptions], dict]:
+    """The options of a training of which these are given, by name, and what stands in for their
+    defaults: the options of an earlier run, and those of presets."""
+    earlier = session_module().earlier_options(given)
+    Options = options_class(given.get("mode") or earlier.get("mode", "classify"))
+    for package in modules(AUGMENTATIONS * issubclass(Options, AugmentationOptions)):
+        earlier |= package.preset(given)
+    return Options, converted(Options, earlier)
 
 
 def predict_options() -> type[PredictOptions]:
@@ -144,3 +162,6 @@ def modes_with(option: str) -> list[str]:
 def session_module() -> ModuleType:
     """What surrounds `fit`."""
     return next(iter(modules(AROUND_TRAINING)), session)
+
+
+ROWS.extend(row for package in modules(AUGMENTATIONS) for row in package.ROWS)

@@ -56,6 +56,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
 
     keras.utils.set_random_seed(options.seed)
     batches, facts = task.batches(dataset), []
+    batches["training"].class_weight = task.class_weight(dataset)
     for check in checks:
         dataset, found = check.examine(options, dataset, batches)
         facts += found
@@ -104,7 +105,6 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
                         validation_data=stage.batches["validation"],
                         initial_epoch=len(session.history),
                         epochs=end,
-                        class_weight=task.class_weight(dataset),
                         shuffle=False,  # the batches are; this would shuffle their order, too
                         verbose=0,  # ProgressLog shows the progress
                         callbacks=session.callbacks,
@@ -124,6 +124,5 @@ def make_options(data: str | os.PathLike | TrainOptions | None, given: dict) -> 
         given = {name: value for name, value in vars(data).items() if value is not None} | given
     elif data is not None:
         given = {"data": Path(data), **given}
-    earlier = rooms.session_module().earlier_options(given)
-    Options = rooms.options_class(given.get("mode") or earlier.get("mode", "classify"))
-    return Options(**converted(Options, earlier | given))
+    Options, defaults = rooms.options_and_defaults(given)
+    return Options(**defaults | converted(Options, given))

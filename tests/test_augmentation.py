@@ -11,7 +11,7 @@ from conftest import ROOT
 
 import foldernet
 import foldernet.batches.generator
-from foldernet import augmentations, command_line
+from foldernet import augmentations, command_line, rooms
 from foldernet.augmentations import ROWS, Row
 from foldernet.batches import augmentation
 from foldernet.option_types import Range
@@ -29,6 +29,12 @@ OFF = {
     "vertical_flip": False,
     "channel_shift_range": 0.0,
     "brightness_range": None,
+    "color_jitter": 0.0,
+    "trivial_augment": False,
+    "random_resized_crop": 1.0,
+    "random_erasing": 0.0,
+    "mixup": 0.0,
+    "cutmix": 0.0,
 }
 # An option, a value for it, and what it draws
 OPTIONS = [
@@ -44,6 +50,10 @@ OPTIONS = [
     ("vertical_flip", True, {"flip_vertical"}),
     ("channel_shift_range", 40, {"channel_shift_intensity"}),
     ("brightness_range", (0.5, 1.5), {"brightness"}),
+    ("color_jitter", 0.4, {"color_jitter"}),
+    ("trivial_augment", True, {"trivial"}),
+    ("random_resized_crop", 0.3, {"crop"}),
+    ("random_erasing", 0.5, {"erased"}),
 ]
 
 
@@ -121,8 +131,12 @@ def test_every_other_image_is_flipped(name):
 
 def test_values_are_drawn_independently():
     drawn = draw(**{option: value for option, value, _ in OPTIONS})
-    correlations = np.corrcoef(np.stack([values.astype(float) for values in drawn.values()]))
-    assert np.abs(correlations - np.eye(len(drawn))).max() < 0.04
+    # The places of boxes depend on their sizes.
+    drawn |= {name: drawn[name][:, 2:].prod(axis=1) for name in ("crop", "erased")}
+    columns = np.column_stack([values.astype(float) for values in drawn.values()])
+    columns = columns[:, columns.any(axis=0)]  # TrivialAugment leaves some as they are
+    correlations = np.corrcoef(columns.T)
+    assert np.abs(correlations - np.eye(len(correlations))).max() < 0.04
 
 
 @pytest.mark.parametrize(("option", "value", "drawn"), OPTIONS)
@@ -243,23 +257,26 @@ def noise(count=64, shape=(16, 16, 3)):
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_every_row_is_an_option_and_an_argument_and_has_an_effect(row, capsys):
     option = "--" + row.name.replace("_", "-")
+    Options = rooms.options_class("classify")
     with pytest.raises(SystemExit):
-        command_line.parse(ClassifyOptions, ["--help"], "train")
+        command_line.parse(Options, ["--help"], "train")
     told = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert option in told
     assert row.help.split(". ")[0] in told
-    assert getattr(ClassifyOptions(), row.name) == row.default
+    assert getattr(Options(), row.name) == row.default
     if row.range.high is not None:
         with pytest.raises(UserError, match=f"{option} .* is too large"):
-            ClassifyOptions(**{row.name: row.range.high + 1})
+            Options(**{row.name: row.range.high + 1})
 
     value = {bool: True, float: row.range.high or 0.3}.get(row.type, (0.5, 0.7))
-    images = noise()
-    changed = foldernet.ImageDataGenerator(**{row.name: value}).flow(images, shuffle=False, seed=0)
-    share = np.mean([(one != other).any() for one, other in zip(changed[0], images, strict=False)])
+    value = 0.5 if row.name == "random_resized_crop" else value  # whose highest value is off
+    images, targets = noise(), np.eye(64, dtype="float32")
+    generator = foldernet.ImageDataGenerator(**{row.name: value})
+    changed, _ = generator.flow(images, targets, shuffle=False, seed=0)[0]
+    share = np.mean([(one != other).any() for one, other in zip(changed, images, strict=False)])
     assert share > (0.3 if row.type is bool else 0.9)
-    plain = foldernet.ImageDataGenerator().flow(images, shuffle=False, seed=0)
-    np.testing.assert_array_equal(plain[0], images[: len(plain[0])])
+    plain, _ = foldernet.ImageDataGenerator().flow(images, targets, shuffle=False, seed=0)[0]
+    np.testing.assert_array_equal(plain, images[: len(plain)])
 
 
 def test_default_batches_never_change():
@@ -298,8 +315,8 @@ def test_the_recipe_for_an_augmentation_makes_an_option_of_train_py(tmp_path):
     shutil.copytree(ROOT / "foldernet", tmp_path / "foldernet")
     shutil.copy(ROOT / "train.py", tmp_path)
     file = tmp_path / "foldernet/augmentations.py"
-    before, start, after = file.read_text().partition("ROWS = (")
-    rows, end, after = after.partition("\n)")
+    before, start, after = file.read_text().partition("ROWS = [")
+    rows, end, after = after.partition("\n]")
     file.write_text(f"{before}{function}\n\n\n{start}{rows}\n{row.strip()},{end}{after}")
 
     def train(*arguments):

@@ -17,12 +17,8 @@ from foldernet.images.threads import THREADS, threads
 # share out the rows of each, only get in their way.
 cv2.setNumThreads(1)
 
-BORDERS = {
-    "nearest": cv2.BORDER_REPLICATE,
-    "reflect": cv2.BORDER_REFLECT,
-    "wrap": cv2.BORDER_WRAP,
-    "constant": cv2.BORDER_CONSTANT,
-}
+BORDERS = {"nearest": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT}
+BORDERS |= {"wrap": cv2.BORDER_WRAP, "constant": cv2.BORDER_CONSTANT}
 UNCHANGED = {"theta": 0, "tx": 0, "ty": 0, "shear": 0, "zx": 1, "zy": 1}
 UNCHANGED |= {"flip_horizontal": False, "flip_vertical": False}
 INTERPOLATION_ORDERS = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR}  # more than that: cubic
@@ -31,8 +27,8 @@ CHANNELS_AT_ONCE = 4  # OpenCV warps no more in one call
 
 
 def is_on(generator) -> bool:
-    """Whether a generator augments at all."""
-    return any(_is_on(generator, row) for row in ROWS)
+    """Whether a generator changes single images at all."""
+    return any(_is_on(generator, row) for row in ROWS if not row.mix)
 
 
 def _is_on(generator, row) -> bool:
@@ -50,14 +46,13 @@ def draw(generator, count: int, shape: tuple[int, int], random: np.random.Genera
     Returns:
         Name -> (count,) parameters, under Keras's names: theta and shear in degrees; tx and ty in
         pixels, along x and y; zx and zy as factors; flip_horizontal and flip_vertical; and those of
-        the rows that are applied to pixels, or None where they are off.
+        the other rows, or None where they are off.
     """
     drawn = {}
     for row in ROWS:
         parameters = row.draw(getattr(generator, row.name), count, shape, random)
-        if row.effects and not _is_on(generator, row):
-            parameters = dict.fromkeys(parameters)
-        drawn |= parameters
+        needed = parameters.keys() <= UNCHANGED.keys() or _is_on(generator, row)
+        drawn |= parameters if needed else dict.fromkeys(parameters)
     return drawn
 
 
@@ -104,18 +99,42 @@ def apply(generator, images: Sequence[np.ndarray], drawn: dict, dtype: np.dtype)
     fill = (generator.cval,) * CHANNELS_AT_ONCE
     how = (width, height), flags | cv2.WARP_INVERSE_MAP, BORDERS[generator.fill_mode], fill
     maps = matrices(UNCHANGED | drawn, len(images), (height, width))
+    for name, effect in _named("maps", drawn).items():
+        maps = effect(maps, drawn[name], (height, width))
+    in_place, effects = _named("in_place", drawn), _named("effects", drawn)
+
+    def make(part):
+        _warp(images[part], maps[part], out[part], *how)
+        for name, effect in in_place.items():
+            effect(out[part], drawn[name][part])
+        if effects:
+            values = out[part].astype(np.float32)
+            for name, effect in effects.items():
+                values = effect(values, np.asarray(drawn[name])[part, None, None, None])
+            out[part] = np.rint(values) if dtype == np.uint8 else values
+
     share = len(images) if out.nbytes < SHARED_BYTES else -(-len(images) // THREADS)
     parts = [slice(start, start + share) for start in range(0, len(images), share)]
-    for _ in threads.map(lambda part: _warp(images[part], maps[part], out[part], *how), parts):
-        pass
-    effects = {name: effect for row in ROWS for name, effect in row.effects.items()}
-    wanted = [name for name in effects if drawn.get(name) is not None]
-    if not wanted:
-        return out
-    values = out.astype(np.float32)
-    for name in wanted:
-        values = effects[name](values, np.asarray(drawn[name])[:, None, None, None])
-    return (np.rint(values) if dtype == np.uint8 else values).astype(dtype)
+    list(threads.map(make, parts))
+    return out
+
+
+def mix(generator, batch: tuple, random: np.random.Generator) -> tuple:
+    """Mix the images of a batch with each other, and their targets likewise, by the rows that do.
+
+    Args:
+        generator: carries the options, under the names of `ROWS`.
+        batch: (images, targets), or with weights.
+    """
+    for function in dict.fromkeys(row.mix for row in ROWS if row.mix and _is_on(generator, row)):
+        batch = function(generator, batch, random)
+    return batch
+
+
+def _named(kind: str, drawn: dict) -> dict:
+    """Name -> function of that kind, of the parameters that were drawn."""
+    functions = (item for row in ROWS for item in getattr(row, kind).items())
+    return {name: function for name, function in functions if drawn.get(name) is not None}
 
 
 def _warp(images, maps, out, size, flags, border, fill) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from foldernet.batches import augmentation
 from foldernet.datasets.image_list import ImageList
 from foldernet.images.reader import ImageError, Rule
 from foldernet.images.store import PixelStore
@@ -56,10 +57,11 @@ class Batches(keras.utils.PyDataset):
         random = np.random.default_rng([self._entropy, epoch, index])
         chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
         images, chosen = self._images(chosen)
-        images = self.image_data_generator.transform_batch(
-            images, random if self.augmented else None
-        )
-        return self._with_targets(images, chosen)
+        generator = self.image_data_generator
+        images = generator.transform_batch(images, random if self.augmented else None)
+        batch = self._with_targets(images, chosen)
+        # A stream of its own, again: mixing is the same whatever else is on.
+        return augmentation.mix(generator, batch, random.spawn(1)[0]) if self.augmented else batch
 
     def begin(self, epoch: int, first: int = 0) -> None:
         """Have `fit` take this epoch next, from batch `first` on."""
@@ -109,7 +111,11 @@ class FileIterator(Batches):
         samples: how many files.
         store: of the decoded images.
         unreadable: path -> reason, of the files met so far.
+        class_weight: (classes,) weights, which batches then have as a third part. An argument of
+            `fit` would give a mixed image the weight of one of its classes.
     """
+
+    class_weight: np.ndarray | None = None
 
     def __init__(
         self,
@@ -174,8 +180,10 @@ class FileIterator(Batches):
             return images
         # 8 bits would be too few for classes.
         dtype = "float32" if np.issubdtype(self.dtype, np.integer) else self.dtype
-        labels = self.classes[chosen][:, None]
-        return images, (labels == np.arange(self.num_classes)).astype(dtype)
+        labels = self.classes[chosen]
+        targets = (labels[:, None] == np.arange(self.num_classes)).astype(dtype)
+        weights = () if self.class_weight is None else (self.class_weight[labels],)
+        return images, targets, *weights
 
 
 class DirectoryIterator(FileIterator):

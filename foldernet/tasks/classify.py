@@ -36,12 +36,10 @@ class Classify(Task):
     def class_weight(self, dataset):
         if self.options.class_weights == "none":
             return None
-        import numpy as np
-        from sklearn.utils.class_weight import compute_class_weight
-
-        labels = dataset.splits["training"].labels
-        weights = compute_class_weight("balanced", classes=np.unique(labels), y=labels)
-        return dict(enumerate(weights))
+        counts = dataset.splits["training"].counts
+        present = counts > 0
+        weights = counts.sum() / (present.sum() * counts.clip(1))
+        return weights.astype("float32")
 
     def show_batches(self, dataset, batches, log):
         if self.figures:

@@ -120,8 +120,8 @@ class Task:
         optimizer, schedule = optimizers.optimizer(options, steps_per_epoch)
         return {"optimizer": optimizer, "loss": "mse", **optimizers.execution()}, schedule
 
-    def class_weight(self, dataset: Dataset) -> dict[int, float] | None:
-        """How much an image of each class counts; None is all the same."""
+    def class_weight(self, dataset: Dataset) -> Any:
+        """How much an image of each class counts, (classes,) float32; None is all the same."""
         return None
 
     def facts(self, dataset: Dataset) -> list[tuple[str, str]]:

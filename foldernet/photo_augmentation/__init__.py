@@ -1,0 +1,1 @@
+"""Augmentation for photographs: crops, colors, erasing, and images mixed with each other."""
