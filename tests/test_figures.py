@@ -192,12 +192,17 @@ def test_worst_mistakes_show_the_names_of_the_files():
     batches = mistaken(["cat/deep/one.png", "cat/two.png", "cat/three.png"])
     probabilities = np.array([[0.4, 0.6], [0.1, 0.9], [0.8, 0.2]])
     figure = classifier.mistakes(batches, probabilities, ("cat", "dog"))
-    shown = [(axis.get_title(), axis.get_xlabel()) for axis in figure.axes]
-    assert shown == [("cat\ncalled dog\n90%", "two.png"), ("cat\ncalled dog\n60%", "one.png")]
-    for axis in figure.axes:
-        texts(figure)
-        below, above = axis.xaxis.label.get_window_extent(), axis.get_window_extent()
-        assert below.y1 < above.y0
+    shown = [text for text in texts(figure) if text is not figure._suptitle]
+    assert [text.get_text() for text in shown] == [
+        *("cat\ncalled dog\n90%", "two.png"),
+        *("cat\ncalled dog\n60%", "one.png"),
+    ]
+    boxes = [text.get_window_extent() for text in shown]
+    images = [image.get_window_extent() for image in figure.axes[0].images]
+    for title, image, name in zip(boxes[::2], images, boxes[1::2], strict=True):
+        assert name.y1 < image.y0 < image.y1 < title.y0
+        middles = [(box.x0 + box.x1) / 2 for box in (title, image, name)]
+        assert np.ptp(middles) < 2, "dots, between what stands under one another"
     figure = classifier.mistakes(batches, probabilities[[2, 2, 2]], ("cat", "dog"))
     assert [text.get_text() for text in texts(figure)] == ["No mistakes in 3 validation images"]
 
