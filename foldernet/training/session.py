@@ -17,9 +17,14 @@ class Session:
         callbacks: for `fit`; there from `watch` on.
         history: each epoch's logs so far.
         ended: whether the stage has nothing left to train.
+
+    Raises:
+        UserError: the run's name can't name a folder.
     """
 
     def __init__(self, options: TrainOptions):
+        if options.name:  # said now, and not after TensorFlow and the images
+            runs.check_name(options.name)
         self.options = options
         self.history: list[dict[str, float]] = []
         self.ended = False
