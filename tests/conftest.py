@@ -9,7 +9,8 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # several processes 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import numpy as np  # noqa: E402 the project is found first
+import forked  # noqa: E402 the project is found first
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -39,6 +40,14 @@ def stripes(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
             image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
             image.save(folder / name / f"{index:03d}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def fresh():
+    """What starts Python in a process of its own, with TensorFlow and Keras imported."""
+    server = forked.Server()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

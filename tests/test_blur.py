@@ -110,8 +110,8 @@ def test_predict_blurs_any_size_in_color_and_overwrites_nothing(blurred_run, tmp
     (tmp_path / "pictures").mkdir()
     Image.fromarray(pixels).save(tmp_path / "pictures/parrot.png")
     arguments = ["pictures/parrot.png", "--run", str(blurred_run / "models/asymmetric")]
-    fresh = [sys.executable, ROOT / "predict.py", *arguments]  # that has imported nothing yet
-    subprocess.run(fresh, check=True, capture_output=True)
+    bare = [sys.executable, ROOT / "predict.py", *arguments]  # that has imported nothing yet
+    subprocess.run(bare, check=True, capture_output=True)
     assert predict.main(arguments) == 0
     assert "parrot-blurred-2.png" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"parrot.png"}
@@ -123,7 +123,7 @@ def test_predict_blurs_any_size_in_color_and_overwrites_nothing(blurred_run, tmp
         assert np.abs(written - np.stack(expected, axis=2)).max() < 0.51
 
 
-def test_a_filter_saved_by_an_earlier_version_still_blurs(blurred_run, tmp_path):
+def test_a_filter_saved_by_an_earlier_version_still_blurs(blurred_run, fresh, tmp_path):
     saved, earlier = blurred_run / "models/asymmetric/best.keras", tmp_path / "earlier.keras"
     with zipfile.ZipFile(saved) as source, zipfile.ZipFile(earlier, "w") as target:
         for member in source.namelist():
@@ -139,8 +139,8 @@ def test_a_filter_saved_by_an_earlier_version_still_blurs(blurred_run, tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (40, 90, 3), np.uint8)
     Image.fromarray(pixels).save("parrot.png")
     for model in (saved, earlier):
-        fresh = [sys.executable, ROOT / "predict.py", "parrot.png", "--run", model]
-        subprocess.run(fresh, check=True, capture_output=True)
+        done = fresh.run(ROOT / "predict.py", "parrot.png", "--run", model, cwd=tmp_path)
+        assert done.returncode == 0, done.told
     expected, blurred = (Image.open(f"parrot-blurred{number}.png") for number in ("", "-2"))
     np.testing.assert_array_equal(blurred, expected)
 

@@ -4,8 +4,6 @@ import json
 import re
 import runpy
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,24 +84,23 @@ for script, *arguments in json.loads(sys.argv[1]):
 """
 
 
-def run(project: Path, *commands: list) -> str:
-    """Run scripts of a project in one process, which imports TensorFlow once; what they print."""
-    commands = json.dumps([list(map(str, command)) for command in commands])
-    done = subprocess.run(
-        [sys.executable, "-c", COMMANDS, commands],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(fresh):
+    """Runs scripts of a project in a process that has none of our code; returns what they print."""
+
+    def of(project: Path, *commands: list) -> str:
+        commands = json.dumps([list(map(str, command)) for command in commands])
+        done = fresh.run("-c", COMMANDS, commands, cwd=project)
+        assert done.returncode == 0, done.told
+        return done.said
+
+    return of
 
 
 @pytest.mark.parametrize(
     "rooms", [*((room,) for room in house["ROOMS"]), house["ROOMS"]], ids=" and ".join
 )
-def test_optional_packages_can_be_taken_out(rooms, stripes_folder, tmp_path):
+def test_optional_packages_can_be_taken_out(rooms, run, stripes_folder, tmp_path):
     project = without(rooms, tmp_path)
     image = stripes_folder / "val/down/000.png"
     answer = run(
@@ -147,7 +144,7 @@ def nested(input_shape, classes, filters=4):
 
 
 @pytest.mark.parametrize(("name", "code"), [("mlp", MLP), ("nested", NESTED)])
-def test_a_network_is_a_file(name, code, stripes_folder, tmp_path):
+def test_a_network_is_a_file(name, code, run, stripes_folder, tmp_path):
     """In `networks/`, it is a choice of --model, and trains, resumes, reports and predicts."""
     project = without((), tmp_path)
     (project / f"foldernet/networks/{name}.py").write_text(code)
@@ -240,7 +237,7 @@ TASK = Brightness
 '''
 
 
-def test_a_mode_is_a_file_and_a_line(stripes_folder, tmp_path):
+def test_a_mode_is_a_file_and_a_line(run, stripes_folder, tmp_path):
     assert len(BRIGHTNESS.splitlines()) < 60
     project = without((), tmp_path)
     (project / "foldernet/tasks/brightness.py").write_text(BRIGHTNESS)

@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -402,13 +401,11 @@ def test_a_standard_output_that_cannot_show_a_letter_shows_a_replacement(
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json", "-"], ["--csv", "-"]])
-def test_a_closed_pipe_ends_quietly(arguments, at_run, stripes_folder, tmp_path):
-    images, script = str(stripes_folder / "val"), str(ROOT / "predict.py")
-    command = [sys.executable, script, images, "--run", "first", *arguments]
-    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    program.stdout.close()
-    _, told = program.communicate()
-    assert told == "Using models/first\n"
+def test_a_closed_pipe_ends_quietly(arguments, at_run, fresh, stripes_folder):
+    command = [ROOT / "predict.py", stripes_folder / "val", "--run", "first", *arguments]
+    with fresh.start(*command, cwd=Path.cwd()) as program:
+        program.stdout.close()
+    assert program.told == "Using models/first\n"
     assert program.returncode == 128 + 13
 
 

@@ -96,18 +96,15 @@ def assert_same_run(one: Path, other: Path, name: str, other_name: str):
     assert best[0]["accuracy"] == best[1]["accuracy"]
 
 
-@pytest.mark.parametrize(
-    "moments",
-    [[(0, 0), (1, 16)], [(1, 24), (2, 30)]],
-    ids=["first step, then a middle one", "last step, then validation"],
-)
 def test_a_resumed_run_equals_one_that_was_never_stopped(
-    moments, uninterrupted, stripes_folder, tmp_path, monkeypatch, capsys
+    uninterrupted, stripes_folder, tmp_path, monkeypatch, capsys
 ):
-    interrupt(monkeypatch, *moments)
+    """Stopped before its first step, amid an epoch, before an epoch's last call, in validation."""
+    interrupt(monkeypatch, (0, 0), (1, 16), (1, 24), (2, 30))
     assert train.main([str(stripes_folder), *OPTIONS, "--name", "halting"]) == 143
     assert "python train.py --resume --name halting" in capsys.readouterr().err
-    assert train.main(["--resume"]) == 143
+    for _ in range(3):
+        assert train.main(["--resume"]) == 143
     assert train.main(["--resume"]) == 0
     assert_same_run(uninterrupted, tmp_path, "whole", "halting")
 
@@ -215,9 +212,12 @@ def test_a_flipped_bit_or_a_cut_in_a_state_is_noticed(halted):
     assert states._load(halted / states.NEWEST).epoch == 1
 
 
-def test_a_finished_run_goes_on_if_more_epochs_are_asked_for(stripes_folder, monkeypatch, capsys):
-    options = [*OPTIONS, "--epochs", "1", "--batch-size", "16", "--name", "more"]
-    assert train.main([str(stripes_folder), *options]) == 0
+def test_a_finished_run_goes_on_as_a_longer_one_if_more_epochs_are_asked_for(
+    stripes_folder, monkeypatch, capsys
+):
+    constant = [*OPTIONS, "--schedule", "constant", "--batch-size", "16"]
+    assert train.main([str(stripes_folder), *constant, "--name", "long"]) == 0
+    assert train.main([str(stripes_folder), *constant, "--epochs", "1", "--name", "more"]) == 0
     assert train.main(["--resume"]) == 1
     assert "no unfinished run" in capsys.readouterr().err
     assert train.main(["--resume", "--name", "more"]) == 1
@@ -228,6 +228,7 @@ def test_a_finished_run_goes_on_if_more_epochs_are_asked_for(stripes_folder, mon
     assert train.main(["--resume"]) == 0
     metrics = json.loads(Path("models/more/metrics.json").read_text())
     rows = history(Path("models/more"))
+    assert rows == history(Path("models/long"))
     assert metrics["epochs"] == len(rows) == 3
     accuracies = [float(row["val_accuracy"]) for row in rows]
     assert metrics["accuracy"] == pytest.approx(max(accuracies)), "the best of all, not of the last"
@@ -235,20 +236,12 @@ def test_a_finished_run_goes_on_if_more_epochs_are_asked_for(stripes_folder, mon
         assert Path("models/more/best.keras").read_bytes() == best
 
 
-def test_more_epochs_of_a_finished_run_are_those_of_a_longer_one(stripes_folder):
-    constant = [*OPTIONS, "--schedule", "constant", "--batch-size", "16"]
-    for name, epochs in (("long", "2"), ("more", "1")):
-        options = [*constant, "--epochs", epochs, "--name", name]
-        assert train.main([str(stripes_folder), *options]) == 0
-    assert train.main(["--resume", "--name", "more", "--epochs", "2"]) == 0
-    assert history(Path("models/more")) == history(Path("models/long"))
-
-
 def test_patience_outlives_a_restart(stripes_folder, monkeypatch):
     still = ["--learning-rate", "0", "--weight-decay", "0", "--schedule", "constant"]
     stopping = ["--epochs", "30", "--early-stopping", "3", "--batch-size", "16"]
     arguments = [str(stripes_folder), *OPTIONS, *still, *stopping]
     assert train.main([*arguments, "--name", "once"]) == 0
+    assert len(history(Path("models/once"))) < 30, "no epoch is better any more"
     interrupt(monkeypatch, (2, 0))
     assert train.main([*arguments, "--name", "twice"]) == 143
     assert train.main(["--resume"]) == 0
@@ -326,16 +319,7 @@ def test_a_training_that_diverges_says_so_and_keeps_the_last_good_checkpoint(
     assert all(np.isfinite(array).all() for array in state.arrays.values())
 
 
-def command(*arguments, cwd, **options):
-    """train.py as a user runs it, in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+TRAIN = ROOT / "train.py"
 
 
 def wait_for(process, text):
@@ -352,31 +336,30 @@ LONG = ["--epochs", "100000", "--image-size", "16", "--batch-size", "4"]
 
 
 def test_signals_save_and_say_how_to_go_on_and_a_second_one_leaves_at_once(
-    stripes_folder, tmp_path
+    stripes_folder, fresh, tmp_path
 ):
     for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        with command(stripes_folder, *LONG, "--name", status, cwd=tmp_path) as process:
+        with fresh.start(TRAIN, stripes_folder, *LONG, "--name", status, cwd=tmp_path) as process:
             wait_for(process, "val_accuracy")
             process.send_signal(number)
-            _, told = process.communicate(timeout=60)
+            _, told = process.communicate()
         assert process.returncode == status
         assert f"Stopped by {number.name}. Resume: python train.py --resume --name {status}" in told
         assert "Traceback" not in told
         assert states.read(tmp_path / f"models/{status}").epoch >= 0
 
-    with command(stripes_folder, *LONG, "--name", "twice", cwd=tmp_path) as process:
+    with fresh.start(TRAIN, stripes_folder, *LONG, "--name", "twice", cwd=tmp_path) as process:
         wait_for(process, "val_accuracy")
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
     assert process.returncode in (130, 143)
 
 
-def test_kills_lose_nothing(stripes_folder, uninterrupted, tmp_path):
+def test_kills_lose_nothing(stripes_folder, uninterrupted, fresh, tmp_path):
     random = np.random.default_rng(0)
     arguments = [stripes_folder, *OPTIONS, "--state-minutes", "0", "--name", "killed"]
     for _ in range(3):
-        with command(*arguments, cwd=tmp_path) as process:
+        with fresh.start(TRAIN, *arguments, cwd=tmp_path) as process:
             wait_for(process, "run ")  # training begins
             time.sleep(random.uniform(0.5, 3))
             process.kill()
@@ -425,21 +408,24 @@ def test_a_state_outlives_kills_while_it_is_written(tmp_path):
         assert (state.arrays["model.0"] == state.epoch).all()
 
 
+NO_LARGE_FILES = f"""
+import resource, signal, sys
+sys.path.insert(0, {str(ROOT)!r})
+import train
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
+sys.exit(train.main())
+"""
+
+
 def test_a_full_disk_ends_the_run_with_a_sentence_and_it_goes_on_afterwards(
-    stripes_folder, uninterrupted, tmp_path
+    stripes_folder, uninterrupted, fresh, tmp_path
 ):
-    def no_large_files():
-        import resource
-
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
-
     arguments = [stripes_folder, *OPTIONS, "--state-minutes", "0", "--name", "full"]
-    with command(*arguments, cwd=tmp_path, preexec_fn=no_large_files) as process:
-        _, told = process.communicate(timeout=120)
-    assert process.returncode == 1, told
-    assert "Traceback" not in told
-    assert "resume: python train.py --resume --name full" in told
+    done = fresh.run("-c", NO_LARGE_FILES, *arguments, cwd=tmp_path)
+    assert done.returncode == 1, done.told
+    assert "Traceback" not in done.told
+    assert "resume: python train.py --resume --name full" in done.told
     assert train.main(["--resume"]) == 0
     assert_same_run(uninterrupted, tmp_path, "whole", "full")
 
