@@ -105,8 +105,9 @@ class ClassifyOptions(AugmentationOptions, TrainOptions):
     color_mode: Literal["rgb", "grayscale"] = "rgb"
     """Color or grayscale images."""
 
-    background: Literal["white", "gray", "black"] = "white"
-    """What lies behind transparent images. White icons are blank on white."""
+    background: Annotated[str, arg(metavar="COLOR")] = "white"
+    """What lies behind transparent images: white, gray, black, a color as '#ff8800', or mean, the
+    mean color of the training images where they are opaque. White icons are blank on white."""
 
     white_level: Annotated[int | None, Range(1, 65535), shown_as("INT")] = None
     """Value that becomes white, of grayscale images of 16 bits. By default, the lowest of 1023,

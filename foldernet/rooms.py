@@ -3,7 +3,9 @@
 import dataclasses
 import importlib
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import arg
 
 from foldernet.augmentations import ROWS, AugmentationOptions
 from foldernet.option_types import Options, converted
@@ -71,8 +73,13 @@ SOURCES = [
 # They take the predictions of predict.py on their way to the terminal:
 #   pass_on(options, predictor, results) -> those that are left for it
 AFTER_PREDICTION = [
+    "foldernet.checks.size",
     "foldernet.interchange.writers",
 ]
+# Package -> the modes that its options are for, if they aren't for all.
+ONLY_FOR = {
+    "foldernet.pretrained.stages": ["classify"],
+}
 # `foldernet NAME` -> the function that it runs, as module:function.
 COMMANDS = {
     "train": "foldernet.commands:train",
@@ -129,7 +136,8 @@ def options_class(mode: str) -> type[TrainOptions]:
     """The options of a training in a mode: the mode's own, and those of optional packages."""
     own = task_class(mode).Options
     packages = [*BEFORE_TRAINING, *PREPARE_NETWORK, *STAGES, *AROUND_TRAINING]
-    return _with_options(own, packages + AUGMENTATIONS * issubclass(own, AugmentationOptions))
+    packages = [name for name in packages if mode in ONLY_FOR.get(name, TASKS)]
+    return with_options(own, packages + AUGMENTATIONS * issubclass(own, AugmentationOptions))
 
 
 def options_and_defaults(given: dict) -> tuple[type[TrainOptions], dict]:
@@ -144,19 +152,23 @@ def options_and_defaults(given: dict) -> tuple[type[TrainOptions], dict]:
 
 def predict_options() -> type[PredictOptions]:
     """The options of predict.py, and those of optional packages."""
-    return _with_options(PredictOptions, AFTER_PREDICTION)
+    return with_options(PredictOptions, AFTER_PREDICTION)
 
 
-def _with_options(own: type[Options], packages: list[str]) -> type:
+def with_options(own: type[Options], packages: list[str]) -> type:
+    """Options with those of packages, and with a --mode, if there is one, that lists the modes."""
     # Last in the help come the options of the first base.
     added = (module.Options for module in modules(packages) if hasattr(module, "Options"))
     namespace = {"__doc__": own.__doc__, "__module__": own.__module__}
+    if hasattr(own, "mode"):
+        mode = Annotated[Literal[*TASKS], arg(help="What is learned.")]
+        namespace |= {"__annotations__": {"mode": mode}, "mode": own.mode}
     return dataclasses.dataclass(frozen=True)(type(own.__name__, (*added, own), namespace))
 
 
 def modes_with(option: str) -> list[str]:
     """The modes that have an option of this name."""
-    return [mode for mode in TASKS if option in task_class(mode).Options.__dataclass_fields__]
+    return [mode for mode in TASKS if option in options_class(mode).__dataclass_fields__]
 
 
 def session_module() -> ModuleType:

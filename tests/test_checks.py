@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -10,6 +11,7 @@ import zlib
 from pathlib import Path
 from unittest.mock import Mock
 
+import cv2
 import numpy as np
 import pytest
 from conftest import ROOT, STRIPES, stripes
@@ -17,6 +19,7 @@ from PIL import Image
 
 import check
 import foldernet
+import predict
 import train
 from foldernet.batches.generator import ImageDataGenerator
 from foldernet.checks import quarantine
@@ -258,6 +261,29 @@ def test_folders_that_look_like_datasets_are_not_taken_for_classes(tmp_path, inn
     assert f"Name one of them, as '{tmp_path / 'set' / 'first'}'" in told
 
 
+def test_a_split_among_the_classes_is_told(tmp_path, capsys):
+    stripes(tmp_path / "set/train", dict.fromkeys(STRIPES, 2))
+    stripes(tmp_path / "set/train/validation", dict.fromkeys(STRIPES, 1), seed=1)
+    assert check.main([str(tmp_path / "set")]) == 1
+    told = capsys.readouterr().err
+    assert "validation' holds folders named as other classes, across, down, plain" in told
+
+
+def test_folders_of_nearly_the_same_names_are_told(tmp_path, capsys):
+    stripes(tmp_path / "set/fold1", dict.fromkeys(("across", "down"), 3))
+    stripes(tmp_path / "set/fold2", dict.fromkeys(STRIPES, 3), seed=1)
+    assert check.main([str(tmp_path / "set")]) == 0
+    assert "holds folders of the same names, across, down: check that" in capsys.readouterr().err
+
+
+def test_links_to_images_that_are_not_there_are_counted(blank, capsys):
+    (blank / "train/down/gone.png").symlink_to("nowhere.png")
+    (blank / "train/down/self.png").symlink_to("self.png")
+    (blank / "train/down/there.png").symlink_to("000.png")
+    assert check.main([str(blank)]) == 0
+    assert "2 links to images that aren't there" in capsys.readouterr().err
+
+
 def test_the_range_of_16_bit_images_is_the_datasets_own_and_kept(tmp_path, capsys):
     """Stripes of 12 bits, brighter or darker: shifted by 8 bits, 16 gray levels would be left."""
     random = np.random.default_rng(0)
@@ -294,13 +320,105 @@ def test_blank_classes_are_named_before_training_with_what_mends_them(tmp_path, 
     assert train.main([str(tmp_path / "icons"), *QUICK]) == 0
     told = capsys.readouterr().err
     assert "most training images of class down, up are of one color only" in told
-    assert "They are transparent: try another --background." in told
+    assert "They are transparent: try --background gray or black." in told
     assert (
         train.main([str(tmp_path / "icons"), *QUICK, "--background", "black", "--name", "b"]) == 0
     )
     assert "of one color" not in capsys.readouterr().err
     assert foldernet.load("b").read(str(tmp_path / "icons/up/0.png")).max() == 255
     assert foldernet.load("b").rule.background == "black"
+
+
+def test_the_mean_color_of_what_is_opaque_is_decided_once_kept_and_obeyed(tmp_path, capsys):
+    """Red and blue icons on transparency whose hidden pixels are white."""
+    for label, color in (("blue", (0, 0, 200)), ("red", (200, 0, 0))):
+        (tmp_path / "icons" / label).mkdir(parents=True)
+        for number in range(6):
+            icon = np.full((16, 16, 4), (255, 255, 255, 0), np.uint8)
+            icon[4 : 12 + number % 2, 4:12] = (*color, 255)
+            Image.fromarray(icon).save(tmp_path / "icons" / label / f"{number}.png")
+    icons = str(tmp_path / "icons")
+    assert train.main([icons, *QUICK, "--background", "mean", "--name", "m"]) == 0
+    color = re.search("mean color of the training images: (#[0-9a-f]{6})", capsys.readouterr().err)
+    red, green, blue = bytes.fromhex(color[1][1:])
+    assert green == 0
+    assert abs(red + blue - 200) <= 1
+    model = foldernet.load("m")
+    assert model.rule.background == color[1]
+    np.testing.assert_array_equal(model.read(f"{icons}/red/0.png")[0, 0], (red, green, blue))
+    assert train.main(["--resume", "--name", "m", "--epochs", "2"]) == 0
+    assert json.loads(Path("models/m/config.json").read_text())["config"]["background"] == color[1]
+
+
+@pytest.mark.parametrize(
+    ("colors", "mends"),
+    [
+        # On the mean of one color that color stays blank; a color of its own is blank nowhere else.
+        ((255, 255), "gray or black"),
+        ((255, 200), "gray or black or mean"),
+    ],
+)
+def test_a_background_is_named_only_if_it_mends(colors, mends, tmp_path, capsys):
+    for label, color in zip(("down", "up"), colors, strict=True):
+        (tmp_path / "icons" / label).mkdir(parents=True)
+        for number in range(8):
+            icon = np.full((16, 16, 4), (color, color, color, 0), np.uint8)
+            icon[4:12, number : number + 4, 3] = 255
+            Image.fromarray(icon).save(tmp_path / "icons" / label / f"{number}.png")
+    assert train.main([str(tmp_path / "icons"), *QUICK]) == 0
+    assert f"They are transparent: try --background {mends}." in capsys.readouterr().err
+
+
+def test_what_is_no_color_is_a_sentence(tmp_path, capsys):
+    stripes(tmp_path / "set", dict.fromkeys(("across", "down"), 3))
+    assert train.main([str(tmp_path / "set"), *QUICK, "--background", "whitish"]) == 1
+    assert "'whitish' is no color. Choose white, gray, black, mean" in capsys.readouterr().err
+
+
+def test_dark_colors_of_16_bits_are_named(tmp_path, capsys):
+    """12 bits stored in 16: the 8 bits that Pillow reads leave 16 levels."""
+    random = np.random.default_rng(0)
+    for label in ("a", "b"):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for number in range(4):
+            pixels = random.integers(0, 4096, (12, 12, 3), np.uint16)
+            cv2.imwrite(str(tmp_path / "set" / label / f"{number}.png"), pixels)
+    assert train.main([str(tmp_path / "set"), *QUICK]) == 0
+    assert "these images use 16 of 256 levels there" in capsys.readouterr().err
+
+
+def test_a_larger_image_is_read_by_the_option_that_its_error_names(tmp_path, capsys):
+    """In training, check.py and prediction, which have the same option."""
+    folder = stripes(tmp_path / "set", dict.fromkeys(("across", "down"), 5))
+    large = folder / "down/large.png"
+    random = np.random.default_rng(0)
+    Image.fromarray(random.integers(0, 256, (1010, 1000), np.uint8)).save(large)
+    small = ["--megapixels", "1"]
+    assert train.main([str(folder), *QUICK, "--name", "m", *small]) == 0
+    told = capsys.readouterr().err
+    assert "1,000x1,010 are 1.0 megapixels, where at most 1 are allowed" in told
+    assert "save it smaller, or allow it: --megapixels 2" in told
+    assert "check.py" not in told
+    assert check.main([str(folder), *small]) == 1
+    assert "too large: 1 image" in capsys.readouterr().out
+    assert predict.main([str(large), "--run", "m", *small]) == 1
+    assert "allow it: --megapixels 2" in capsys.readouterr().err
+    assert predict.main([str(large), "--run", "m", "--megapixels", "2"]) == 0
+    assert train.main(["--resume", "--name", "m", "--epochs", "2", *small]) == 0
+
+
+@pytest.mark.parametrize("photographs", [False, True])
+def test_what_check_decoded_training_reads_from_the_cache(photographs, tmp_path, monkeypatch):
+    folder, random = tmp_path / "set", np.random.default_rng(0)
+    stripes(folder, dict.fromkeys(("across", "down"), 4))
+    if photographs:
+        for path in folder.rglob("*.png"):
+            noise = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8))
+            noise.resize((120, 120), Image.Resampling.BICUBIC).save(path)
+    assert check.main([str(folder)]) == 0
+    monkeypatch.setattr("foldernet.images.store.read_with_header", None)
+    options = ["--fine-tune", "head"] if photographs else []
+    assert train.main([str(folder), "--epochs", "1", *options]) == 0
 
 
 def test_hostile_names_start_no_formula_and_are_found_again(tmp_path):

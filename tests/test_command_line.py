@@ -15,7 +15,11 @@ from foldernet.checks.options import CheckOptions
 from foldernet.terminal import UserError
 
 TRAINING = {mode: rooms.options_class(mode) for mode in rooms.TASKS}
-ALL = {**TRAINING, "predict": rooms.predict_options(), "check": CheckOptions}
+ALL = {
+    **TRAINING,
+    "predict": rooms.predict_options(),
+    "check": rooms.with_options(CheckOptions, []),
+}
 
 
 def parse(*arguments, mode="classify"):
@@ -176,3 +180,17 @@ def test_version(capsys):
 )
 def test_the_mode_is_seen_before_its_options_are_known(typed, seen):
     assert command_line.peek(typed.split()) == seen
+
+
+@pytest.mark.parametrize("owner", [*TRAINING.values(), CHECK])
+def test_help_lists_the_modes(owner, monkeypatch):
+    assert f"--mode {{{','.join(rooms.TASKS)}}}" in shown(owner, monkeypatch, 100)
+
+
+def test_an_option_that_does_nothing_in_a_mode_is_not_offered_there(monkeypatch):
+    assert "--fine-tune" in shown(TRAINING["classify"], monkeypatch, 80)
+    assert "--fine-tune" not in shown(TRAINING["blur"], monkeypatch, 80)
+    with pytest.raises(UserError, match="--fine-tune is an option of --mode classify"):
+        command_line.parse(
+            TRAINING["blur"], ["--fine-tune", "all"], "train", modes_with=rooms.modes_with
+        )

@@ -20,6 +20,7 @@ def explain(options: StrictOptions, error: UserError) -> None:
 
 def exclude(options: StrictOptions, dataset: Dataset) -> Dataset:
     """The dataset less the images that its quarantine.csv leaves out; names what isn't used."""
+    options.allow()
     layout.check(dataset)
     return quarantine.obeyed(dataset, options.strict)
 
@@ -54,7 +55,7 @@ def examine(
     found = findings(dataset, examined, options.cache)
     decided = quarantine.decisions(dataset.root)
     kept = {key for key, leave_out in decided.items() if not leave_out and FINDINGS.get(key[1])}
-    report.name_blank_classes(dataset, examined)
+    report.name_blank_classes(dataset, examined, batches["training"].store)
     report.count_duplicates(options, [finding for finding in found if finding.key not in kept])
     if options.strict:
         report.refuse(quarantine.leaving_out(found, decided))

@@ -1,28 +1,38 @@
 """The function behind check.py and `foldernet check`."""
 
+import contextlib
+import io
+
 from foldernet import command_line, rooms, terminal
 from foldernet.checks import layout, quarantine, report
 from foldernet.checks.options import CheckOptions
-from foldernet.options import IMAGE_SIZE
 
 
 @terminal.entry_point
 def check(arguments: list[str] | None = None) -> int:
     """Find what is wrong with the images of a folder."""
-    options = command_line.parse(CheckOptions, arguments, "check")
-    task = rooms.task_class(options.mode)
-    shared = {name: getattr(options, name) for name in ("data", "mode", "validation_split")}
-    dataset = rooms.find_dataset(task(task.Options(**shared)))
+    options = command_line.parse(rooms.with_options(CheckOptions, []), arguments, "check")
+    options.allow()
+    names = "data", "mode", "validation_split", "megapixels"
+    shared = {name: getattr(options, name) for name in names}
+    training = rooms.options_class(options.mode)(**shared)
+    dataset = rooms.find_dataset(rooms.task(training))
     layout.check(dataset)
+    with contextlib.redirect_stderr(io.StringIO()):  # train.py will say what it chooses
+        for package in rooms.modules(rooms.CHOOSE_OPTIONS):
+            training = package.choose(training, dataset)
+    training = training.with_defaults(images=len(dataset.splits["training"]))
 
     from foldernet.checks.examine import examine  # decoders, needed now that there are images
     from foldernet.checks.findings import findings, imbalance
+    from foldernet.images.reader import Rule
     from foldernet.images.store import PixelStore
 
     cache = "disk"  # for train.py, and for the next time; nothing stays here
-    size = (IMAGE_SIZE, IMAGE_SIZE)  # as train.py reads what isn't photographs
+    size = (training.image_size, training.image_size)  # as train.py will read them
+    rule = Rule(**rooms.task(training).rule)
     stores = {
-        split: PixelStore(len(images), images.path, size, mode=cache)
+        split: PixelStore(len(images), images.path, size, rule, mode=cache)
         for split, images in dataset.splits.items()
     }
     examined = examine(dataset, stores, cache)

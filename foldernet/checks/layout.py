@@ -78,7 +78,8 @@ def explain(root: Path) -> None:
 
 
 def _check_classes(images: ImageList) -> None:
-    """Classes seldom have folders of the very same names; datasets and splits have."""
+    """Classes seldom have folders of the very same names, or named as other classes; datasets and
+    splits have."""
     folders_of = defaultdict(set)
     for name, label in zip(images.names, images.labels.tolist(), strict=True):
         parts = name.split(os.sep)
@@ -90,6 +91,19 @@ def _check_classes(images: ImageList) -> None:
             f" {listed(sorted(inner), 3)}: they look like datasets or splits, not like classes."
             f" Name one of them, as '{Path(images.directory, first)}', or arrange the images as"
             f" {EXPECTED}."
+        )
+    for label, inner in folders_of.items():
+        if within := sorted(inner & {*images.classes} - {label}):
+            raise UserError(
+                f"'{Path(images.directory, label)}' holds folders named as other classes,"
+                f" {listed(within, 3)}: it looks like a split, not like a class. Move it beside"
+                " train/, as val/ or test/, or move its images."
+            )
+    common = set.intersection(*folders_of.values()) - {""}
+    if len(common) > 1:
+        terminal.warn(
+            f"every folder in '{images.directory}' holds folders of the same names,"
+            f" {listed(sorted(common), 3)}: check that they are classes, not datasets or splits"
         )
 
 
@@ -125,7 +139,8 @@ def _name_unused_folders(dataset: Dataset) -> None:
 def _name_unread_files(dataset: Dataset) -> None:
     """Files that are no images by their extension, images beside the class folders, and folders
     that only a system needs."""
-    extensions, folder_names, loose = Counter(), Counter(), 0
+    extensions, folder_names, loose, dead = Counter(), Counter(), 0, 0
+    used = {path for images in dataset.splits.values() for path in images.paths}
     by_class = len(dataset.classes) > 1
     above = {os.fspath(dataset.root), *(images.directory for images in dataset.splits.values())}
     for folder, inner, names in os.walk(dataset.root):
@@ -140,12 +155,15 @@ def _name_unread_files(dataset: Dataset) -> None:
                     extensions[extension or "without extension"] += 1
             elif by_class and folder in above:
                 loose += 1
+            elif (path := os.path.join(folder, name)) not in used and not os.path.exists(path):
+                dead += 1
     hints = {} if PILLOW_HEIF else dict.fromkeys(HEIC, " (pip install pillow-heif reads them)")
     parts = [
         f"{number:,} {terminal.printable(name)}{hints.get(name, '')}"
         for name, number in sorted(extensions.items(), key=lambda item: (-item[1], item[0]))[:NAMED]
     ]
     parts += [f"{terminal.count(loose, 'image')} beside the class folders"] if loose else []
+    parts += [f"{terminal.count(dead, 'link')} to images that aren't there"] if dead else []
     parts += [f"the folder {name}" for name in folder_names]
     if parts:
         terminal.warn(f"passed over in '{dataset.root}': {', '.join(parts)}")

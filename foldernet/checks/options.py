@@ -11,7 +11,22 @@ from foldernet.options import shown_as
 
 
 @dataclasses.dataclass(frozen=True)
-class StrictOptions(Options):
+class SizeOptions(Options):
+    """Limits of images."""
+
+    megapixels: Annotated[int, Range(1, 10_000), MAY_CHANGE_ON_RESUME] = 50
+    """Megapixels of the largest image that is read. A JPEG, which is decoded small, may have five
+    times as many. Memory and time that a file may take grow in proportion."""
+
+    def allow(self) -> None:
+        """Have the reader obey."""
+        from foldernet.images import limits  # Pillow, which --help can do without
+
+        limits.allow(self.megapixels, "--megapixels")
+
+
+@dataclasses.dataclass(frozen=True)
+class StrictOptions(SizeOptions):
     """Checks before training."""
 
     strict: Annotated[bool, MAY_CHANGE_ON_RESUME] = False
@@ -19,7 +34,7 @@ class StrictOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True)
-class CheckOptions(Options):
+class CheckOptions(SizeOptions):
     """Read every image of a folder as train.py does, and report what is wrong with them. Findings
     go to quarantine.csv in that folder, which train.py obeys; no image is touched. A class
     imbalance of 10:1 or more is also reported. The exit status is 1 if any image would be left

@@ -1,5 +1,7 @@
 """What a person reads of the findings."""
 
+import contextlib
+import math
 import os
 import shlex
 from collections import Counter, defaultdict
@@ -13,9 +15,11 @@ from foldernet.terminal import UserError
 
 if TYPE_CHECKING:  # it needs OpenCV, which --help should not load
     from foldernet.checks.examine import Examined
+    from foldernet.images.store import PixelStore
 
 NAMED = 10  # of each finding
 MOSTLY = 0.5  # of a class's images
+TRIED = 16  # images at most, with each background
 
 
 def show(dataset: Dataset, sizes: str, found: list[Finding], imbalance: str | None) -> None:
@@ -47,12 +51,14 @@ def name_unreadable(errors: list[Exception]) -> None:
         terminal.warn(f"{count} can't be read and {are} left out:\n{_first(map(str, errors))}")
 
 
-def name_blank_classes(dataset: Dataset, examined: "Examined") -> None:
+def name_blank_classes(dataset: Dataset, examined: "Examined", store: "PixelStore") -> None:
     """Warn of classes whose training images are mostly blank as the network sees them, and of the
-    option that mends it where transparency is the cause."""
-    import numpy as np
+    backgrounds that mend it where transparency is the cause.
 
-    from foldernet.images.reader import opened
+    Args:
+        store: of the training images.
+    """
+    import numpy as np
 
     training = (examined.split == 0) & examined.readable
     blank = np.flatnonzero(training & examined.records["blank"])
@@ -60,14 +66,37 @@ def name_blank_classes(dataset: Dataset, examined: "Examined") -> None:
         np.bincount(examined.label[at], minlength=len(dataset.classes)) for at in (blank, training)
     ]
     shares = counts[0] / np.maximum(counts[1], 1)
-    if names := [dataset.classes[at] for at in np.flatnonzero(shares > MOSTLY)]:
-        with opened(examined.paths[blank[0]]) as (image, _):
-            transparent = image.has_transparency_data
-        mend = " They are transparent: try another --background." if transparent else ""
+    if worst := np.flatnonzero(shares > MOSTLY).tolist():
+        blank = [at for at in blank.tolist() if examined.label[at] in worst]
+        mends = _mending([examined.paths[at] for at in blank], dataset, store)
+        mend = f" They are transparent: try --background {' or '.join(mends)}." if mends else ""
+        names = terminal.listed(dataset.classes[at] for at in worst)
         terminal.warn(
-            f"most training images of class {terminal.listed(names)} are of one color only, and"
-            f" nothing can be learned from those.{mend}"
+            f"most training images of class {names} are of one color only, and nothing can be"
+            f" learned from those.{mend}"
         )
+
+
+def _mending(paths: list[str], dataset: Dataset, store: "PixelStore") -> list[str]:
+    """The backgrounds on which most of the images, of which some are tried, aren't blank."""
+    from foldernet.checks.levels import MEAN, mean_color
+    from foldernet.images.reader import ImageError, read_image
+
+    def shows(path: str, color: str) -> bool:
+        rule = vars(store.rule) | {"background": color}
+        with contextlib.suppress(ImageError):  # it has gone since it was read
+            pixels = read_image(path, store.size, **rule)
+            return bool((pixels != pixels[:1, :1]).any())
+        return False
+
+    tried = paths[:: math.ceil(len(paths) / TRIED)]
+    colors = {name: name for name in ("white", "gray", "black")}
+    colors[MEAN] = mean_color(dataset.splits["training"])
+    return [
+        name
+        for name, color in colors.items()
+        if sum(shows(path, color) for path in tried) > MOSTLY * len(tried)
+    ]
 
 
 def count_duplicates(options: StrictOptions, found: list[Finding]) -> None:
@@ -99,7 +128,7 @@ def _first(texts) -> str:
 def _check_command(options: StrictOptions) -> str:
     """How check.py is called for the same images."""
     words = ["python", "check.py", *([os.fspath(options.data)] if options.data else [])]
-    for name in ("mode", "validation_split"):
+    for name in ("mode", "validation_split", "megapixels"):
         value = getattr(options, name)
         if value != type(options).__dataclass_fields__[name].default:
             words += [f"--{name.replace('_', '-')}", str(value)]

@@ -80,7 +80,7 @@ def _find(root: Path, validation_split: float, cache: str) -> Dataset:
     splits = {"training": training}
     if "validation" not in folders:
         splits = split_by_content(training, validation_split, cache)
-    for split in folders.keys() - {"training"}:
+    for split in [*folders][1:]:  # training is the first
         splits[split] = _with_classes_of(training, scan(folders[split]), split)
     validation = splits["validation"]
     if not len(validation):
@@ -92,8 +92,7 @@ def _find(root: Path, validation_split: float, cache: str) -> Dataset:
         if missing := _classes_without_images(splits[split]) if split in splits else []:
             names = terminal.listed(missing)
             terminal.warn(f"no {split} images of class {names}{consequence}")
-    order = [split for split in ("training", "validation", "test") if split in splits]
-    return Dataset(root, training.classes, {split: splits[split] for split in order})
+    return Dataset(root, training.classes, splits)
 
 
 def split_folders(root: Path, of_classes: bool = True) -> dict[str, Path]:
@@ -116,9 +115,9 @@ def split_folders(root: Path, of_classes: bool = True) -> dict[str, Path]:
     all_splits = {name.lower() for name in folders} <= set().union(*SPLITS.values())
     found = {}
     for split, names in SPLITS.items():
-        free = folders if all_splits and split != "test" else deep
-        free = [name for name in free if root / name not in found.values()]
-        loose = [name for name in free if words[name] & names]
+        may_be = folders if all_splits and split != "test" else deep
+        may_be = {name for name in may_be if words[name] & names}
+        loose = sorted(may_be - {path.name for path in found.values()})
         bare = [name for name in loose if name.lower() in names]
         known = bare or (loose if split == "training" or "training" in found else [])
         if len(known) > 1:
@@ -151,13 +150,10 @@ def scan(directory: str | os.PathLike, follow_links: bool = True) -> ImageList:
     for folder in sorted(subfolders(directory), key=_composed):
         names = names_of.setdefault(_composed(folder), [])
         names += list_images(directory, folder, follow_links)
+    names = [name for names in names_of.values() for name in names]
     counts = [len(names) for names in names_of.values()]
-    return ImageList(
-        directory,
-        names=[name for names in names_of.values() for name in names],
-        labels=np.repeat(np.arange(len(counts), dtype="int32"), counts),
-        classes=tuple(names_of),
-    )
+    labels = np.repeat(np.arange(len(counts), dtype="int32"), counts)
+    return ImageList(directory, names, labels, classes=tuple(names_of))
 
 
 def list_images(
@@ -256,9 +252,8 @@ def _with_classes(images: ImageList, classes: list[str]) -> ImageList:
     numbers = np.array([index.get(label, -1) for label in images.classes], "int32")
     labels = numbers[images.labels]
     order = np.argsort(labels, kind="stable")
-    order = order[labels[order] >= 0]
-    names = [images.names[position] for position in order]
-    return ImageList(images.directory, names, labels[order], tuple(classes))
+    chosen = images.take(order[labels[order] >= 0])
+    return ImageList(images.directory, chosen.names, numbers[chosen.labels], tuple(classes))
 
 
 def _classes_without_images(images: ImageList) -> list[str]:

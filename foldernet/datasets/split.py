@@ -1,5 +1,6 @@
 """Training or validation: each image's side follows from its content."""
 
+import contextlib
 import hashlib
 
 import numpy as np
@@ -46,11 +47,9 @@ def content_hashes(paths: list[str], cache: str = "auto") -> np.ndarray:
     from foldernet.images.store import ArrayStore  # a wrong folder is answered without OpenCV
 
     def digest(position: int) -> np.ndarray:
-        try:
-            with open(paths[position], "rb") as file:
-                hashed = hashlib.file_digest(file, _hash)
-        except OSError:
-            hashed = _hash()
+        hashed = _hash()
+        with contextlib.suppress(OSError), open(paths[position], "rb") as file:
+            hashed = hashlib.file_digest(file, _hash)
         return np.frombuffer(hashed.digest(), np.uint8)
 
     mode = "memory" if cache == "off" else cache

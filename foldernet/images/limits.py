@@ -2,11 +2,12 @@
 
 A file of some kilobytes can ask a decoder for gigabytes, or for minutes. Everything here counts
 what the file announces and never looks at the clock, so that the same files are refused on every
-machine.
+machine. Most limits hold for images of 50 megapixels; `allow` has them grow or shrink together.
 """
 
 import contextlib
 import io
+import math
 import os
 import stat
 import struct
@@ -40,10 +41,27 @@ SLOW_PIXEL_LIMIT = 1_000_000
 REFUSED = ("tiff_jpeg", "tiff_thunderscan", "tiff_sgilog", "tiff_sgilog24", "lzma", "webp")
 BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # else Pillow takes 4
 COPIED_BYTES_A_PIXEL = {"WEBP": 12, "AVIF": 6, "HEIF": 6}  # besides: canvases, planes, a copy
+_allowed = {"times": 1.0, "option": ""}  # of these limits; the option that changes it
 
 
 class TooCostlyError(Exception):
     """A file that asks for more than is allowed; the text is the reason, without its name."""
+
+
+def allow(megapixels: int, option: str = "") -> None:
+    """Read images of so many megapixels in this process, and let files cost more in proportion.
+
+    Args:
+        megapixels: of an image; of a JPEG, which is decoded small, five times as many.
+        option: named by errors as what allows more.
+    """
+    _allowed.update(times=megapixels * 10**6 / PIXEL_LIMIT, option=option)
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, allowed(JPEG_PIXEL_LIMIT))
+
+
+def allowed(limit: int) -> int:
+    """What `allow` makes of one of the limits."""
+    return int(limit * _allowed["times"])
 
 
 class BoundedFile(io.BufferedReader):
@@ -56,7 +74,7 @@ class BoundedFile(io.BufferedReader):
 
     def header_ends(self) -> None:
         """From here on pixels are read."""
-        self._pieces, self._bytes = READ_LIMIT, BYTE_LIMIT + HEADER_LIMIT
+        self._pieces, self._bytes = allowed(READ_LIMIT), allowed(BYTE_LIMIT + HEADER_LIMIT)
 
     def read(self, size: int | None = -1, /) -> bytes:
         self._pieces -= 1
@@ -64,8 +82,7 @@ class BoundedFile(io.BufferedReader):
         if self._pieces < 0:
             raise TooCostlyError("it is in too many pieces; save it again")
         if self._bytes < 0:
-            megabytes = f"{HEADER_LIMIT // MEGABYTE} MB of it are not pixels"
-            raise TooCostlyError(f"more than {megabytes}; save it without layers and previews")
+            raise TooCostlyError("too much of it is not pixels; save it without layers, previews")
         return super().read(size)
 
 
@@ -81,7 +98,7 @@ def opened(path: str) -> io.BufferedReader:
         raise OSError("not a file")
     if status.st_size == 0:
         raise OSError("empty file")
-    _check_bytes(status.st_size, BYTE_LIMIT, "the file has")
+    _check(status.st_size, BYTE_LIMIT, "the file has {:,.0f} MB")
     return open(path, "rb") if status.st_size <= HEADER_READ_LIMIT else BoundedFile(path)
 
 
@@ -118,9 +135,8 @@ def check_header(image: Image.Image, file: io.BufferedReader) -> int:
     """
     jpeg = image.format in ("JPEG", "MPO")
     _check_pixels(image.size, JPEG_PIXEL_LIMIT if jpeg else PIXEL_LIMIT, "")
-    if max(image.size) > SIDE_LIMIT:
-        side = f"{max(image.size):,} pixels, where at most {SIDE_LIMIT:,} a side are decoded"
-        raise TooCostlyError(f"{side}; crop it")
+    if (side := max(image.size)) > SIDE_LIMIT:
+        raise TooCostlyError(f"{side:,} pixels a side, where {SIDE_LIMIT:,} are allowed; crop it")
     decoder = image.tile[0].codec_name if image.tile else None
     if decoder in SLOW_DECODERS:
         _check_pixels(image.size, SLOW_PIXEL_LIMIT, f" of a {SLOW_DECODERS[decoder]}")
@@ -145,27 +161,30 @@ def check_memory(image: Image.Image, extra: int) -> None:
         needed += pixels * COPIED_BYTES_A_PIXEL[image.format] + _size(image.fp)
     elif image.format == "TIFF" and image.tile[0].codec_name == "libtiff":
         needed += _size(image.fp) + _strip_bytes(image)  # the file is mapped
-    _check_bytes(
-        needed, MEMORY_LIMIT, "decoding it takes", "; save it smaller, or as baseline JPEG"
-    )
+    advice = "save it smaller, or as baseline JPEG"
+    _check(needed, MEMORY_LIMIT, "decoding it takes {:,.0f} MB", advice)
 
 
 def _size(file: io.BufferedReader) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def _check_bytes(size: int, limit: int, what: str, advice: str = "") -> None:
-    if size > limit:
-        megabytes = f"{size / MEGABYTE:,.0f} MB, where at most {limit // MEGABYTE} are allowed"
-        raise TooCostlyError(f"{what} {megabytes}{advice}")
+def _check(needed: int, limit: int, said: str, advice: str = "save it smaller") -> None:
+    """Raise TooCostlyError, unless so many bytes or pixels are allowed.
+
+    Args:
+        said: of the file, with a place for the number in millions.
+    """
+    if needed > allowed(limit):
+        if option := _allowed["option"]:
+            advice += f", or allow it: {option} {math.ceil(needed / limit * PIXEL_LIMIT / 10**6)}"
+        least = f"{said.format(needed / 10**6)}, where at most {allowed(limit) / 10**6:,.0f}"
+        raise TooCostlyError(f"{least} are allowed; {advice}")
 
 
 def _check_pixels(size: tuple[int, int], limit: int, of_what: str) -> None:
-    if (pixels := size[0] * size[1]) > limit:
-        raise TooCostlyError(
-            f"{size[0]:,}x{size[1]:,} are {pixels / 1e6:,.1f} megapixels{of_what}, where at most"
-            f" {limit // 1_000_000} are decoded; save it smaller"
-        )
+    width, height = size
+    _check(width * height, limit, f"{width:,}x{height:,} are {{:,.1f}} megapixels{of_what}")
 
 
 def _check_png(file: io.BufferedReader) -> None:
@@ -176,7 +195,7 @@ def _check_png(file: io.BufferedReader) -> None:
         if kind == b"IEND":
             break
         others += length if kind != b"IDAT" else 0
-        _check_bytes(others, HEADER_LIMIT, "chunks that are not pixels have")
+        _check(others, HEADER_LIMIT, "chunks that are not pixels have {:,.0f} MB", "save it again")
         file.seek(length + 4, os.SEEK_CUR)
 
 
@@ -184,13 +203,13 @@ def _check_jpeg(image: Image.Image, file: io.BufferedReader) -> int:
     """Returns what libjpeg keeps of all scans, in bytes."""
     pixels, progressive = image.width * image.height, "progressive" in image.info
     limit = PROGRESSIVE_BYTE_LIMIT if progressive else JPEG_BYTE_LIMIT
-    _check_bytes(_size(file), limit, "the JPEG has")
+    _check(_size(file), limit, "the JPEG has {:,.0f} MB")
     if not progressive and pixels < SLOW_PIXEL_LIMIT:
         return 0
     scans = _check_scans(file, pixels)
     areas = [vertical * horizontal for _, vertical, horizontal, _ in image.layer]
-    coefficients = pixels * sum(areas) // max([*areas, 1]) if progressive or scans > 1 else 0
-    return 2 * coefficients  # of 16 bits
+    # Coefficients have 16 bits.
+    return 2 * pixels * sum(areas) // max([*areas, 1]) if progressive or scans > 1 else 0
 
 
 def _check_scans(file: io.BufferedReader, pixels: int) -> int:
@@ -200,8 +219,7 @@ def _check_scans(file: io.BufferedReader, pixels: int) -> int:
         while block := again.read(2**20):
             scans += (last + block).count(b"\xff\xda")
             last = block[-1:]  # a marker that two blocks share isn't missed
-    if scans * pixels > SCAN_LIMIT:
-        raise TooCostlyError(f"{pixels / 1e6:,.1f} megapixels in {scans:,} scans; save it again")
+    _check(scans * pixels, SCAN_LIMIT, f"{scans:,} scans pass over {{:,.0f}} megapixels")
     return scans
 
 

@@ -9,6 +9,7 @@ What a file may cost at all is in `limits`.
 import contextlib
 import dataclasses
 import os
+import re
 from collections.abc import Iterator
 
 import cv2
@@ -28,8 +29,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
 MODES = {"rgb": ("RGB", 3), "grayscale": ("L", 1), "rgba": ("RGBA", 4)}
 PILLOW_FILTERS = {each.name.lower(): each for each in Image.Resampling}
 INTERPOLATIONS = ("area", *PILLOW_FILTERS)
-BACKGROUNDS = ("white", "gray", "black")
+BACKGROUNDS = ("white", "gray", "black", "#[0-9a-fA-F]{6}")
 RULES = {"color_mode": MODES, "interpolation": INTERPOLATIONS, "background": BACKGROUNDS}
+RULES = {name: "|".join(known) for name, known in RULES.items()}  # as regular expressions
 # EXIF orientation -> what undoes it; ImageOps.exif_transpose fails where another tag is damaged.
 UNDOING = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
 UPRIGHT = {number: Image.Transpose[name] for number, name in enumerate(UNDOING.split(), start=2)}
@@ -81,7 +83,8 @@ class Rule:
             a gray level may differ by one, and where one is turned, its crop by a pixel.
         keep_aspect_ratio: crop the center to the proportions asked for before resizing, instead of
             stretching.
-        background: what lies behind transparency, one of `BACKGROUNDS`; not for "rgba".
+        background: what lies behind transparency: "white", "gray", "black", or a color as
+            "#ff8800"; not for "rgba".
         white_level: of images of 16 bits, the value that becomes white, such as 4095 of a camera's
             12 bits; what is above it becomes white, too. It holds for grayscale images; Pillow
             scales colors of 16 bits by itself.
@@ -103,10 +106,8 @@ class Rule:
 
     def __post_init__(self):
         for name, known in RULES.items():
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"Unknown {name} '{getattr(self, name)}'; expected one of {', '.join(known)}."
-                )
+            if not re.fullmatch(known, str(getattr(self, name))):
+                raise ValueError(f"Unknown {name} '{getattr(self, name)}'; expected {known}.")
 
 
 def read_image(

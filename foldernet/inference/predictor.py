@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -9,14 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from foldernet.images.reader import (
-    BACKGROUNDS,
-    INTERPOLATIONS,
-    MODES,
-    ImageError,
-    Rule,
-    read_with_header,
-)
+from foldernet.images.reader import RULES, ImageError, Rule, read_with_header
 from foldernet.images.threads import threads
 from foldernet.inference import output
 from foldernet.terminal import UserError, number, printable
@@ -31,6 +25,11 @@ EARLIER = {"background": Rule.background, "white_level": Rule.white_level}
 def whole_number(smallest: int, largest: int) -> Callable[[Any], bool]:
     """Whether a value is a whole number within these bounds."""
     return lambda value: type(value) is int and smallest <= value <= largest
+
+
+def named(attribute: str) -> Callable[[Any], bool]:
+    """Whether a value is one that this attribute of `Rule` knows."""
+    return lambda value: isinstance(value, str) and bool(re.fullmatch(RULES[attribute], value))
 
 
 is_side = whole_number(1, LARGEST_SIDE)
@@ -85,10 +84,10 @@ class Predictor:
     # After the size, in the order of `Rule`.
     SCHEMA: ClassVar[dict[str, Callable[[Any], bool]]] = {
         "size": lambda value: isinstance(value, list) and [*map(is_side, value)] == [True, True],
-        "color_mode": lambda value: isinstance(value, str) and value in MODES,
-        "interpolation": lambda value: value in INTERPOLATIONS,
+        "color_mode": named("color_mode"),
+        "interpolation": named("interpolation"),
         "keep_aspect_ratio": lambda value: isinstance(value, bool),
-        "background": lambda value: value in BACKGROUNDS,
+        "background": named("background"),
         "white_level": whole_number(1, 65535),
     }
     write = staticmethod(output.write)

@@ -71,7 +71,7 @@ def read(
     if isinstance(image, Image.Image):
         return converted(image, size, rule or Rule())
     readable = hasattr(image, "read") and not isinstance(image, io.TextIOBase)
-    content = image.read(limits.BYTE_LIMIT + 1) if readable else image
+    content = image.read(limits.allowed(limits.BYTE_LIMIT) + 1) if readable else image
     if not isinstance(content, bytes):
         raise UserError(
             f"An image can't be of type {kind}. Expected a path, bytes, a file opened with 'rb', a"
