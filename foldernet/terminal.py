@@ -51,6 +51,8 @@ def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def program(*arguments) -> int:
+        # Where one was closed, None is in its place, and the next file would take its number.
+        sys.stdout, sys.stderr = (at or open(os.devnull, "w") for at in (sys.stdout, sys.stderr))  # noqa: SIM115
         if hasattr(sys.stdout, "reconfigure"):  # a notebook's shows every character
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
@@ -59,6 +61,8 @@ def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
                     warnings.simplefilter("ignore")
                     warnings.filterwarnings("default", module="foldernet")
                     warnings.showwarning = lambda message, *_: warn(printable(str(message)))
+                # Keras's variables become arrays in NumPy 2's older way; nobody here can help it.
+                warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy")
                 return main(*arguments) or 0
         except UserError as error:
             status(f"{error.heading}{error}")

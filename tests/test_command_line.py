@@ -15,11 +15,8 @@ from foldernet.checks.options import CheckOptions
 from foldernet.terminal import UserError
 
 TRAINING = {mode: rooms.options_class(mode) for mode in rooms.TASKS}
-ALL = {
-    **TRAINING,
-    "predict": rooms.predict_options(),
-    "check": rooms.with_options(CheckOptions, []),
-}
+CHECK = rooms.with_options(CheckOptions, [])
+ALL = {**TRAINING, "predict": rooms.predict_options(), "check": CHECK}
 
 
 def parse(*arguments, mode="classify"):

@@ -1,6 +1,7 @@
 """What a person reads: tables, progress, and how programs end."""
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -117,3 +118,25 @@ def test_a_reader_that_leaves_is_no_error():
         program.stdout.close()
         assert program.stderr.read() == b""
     assert program.returncode == 128 + signal.SIGPIPE
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_output_costs_no_run(closed, tmp_path):
+    code = """
+from pathlib import Path
+from foldernet import terminal
+
+@terminal.entry_point
+def main():
+    terminal.status("beginning")
+    with terminal.quiet_tensorflow():
+        terminal.result("answer")
+    Path("end").touch()
+
+raise SystemExit(main())
+"""
+    shell = f'exec "$0" -c "$1" {closed}'
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(["sh", "-c", shell, sys.executable, code], env=environment)
+    assert ended.returncode == 0
+    assert (tmp_path / "end").exists()

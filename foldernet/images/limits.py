@@ -161,8 +161,7 @@ def check_memory(image: Image.Image, extra: int) -> None:
         needed += pixels * COPIED_BYTES_A_PIXEL[image.format] + _size(image.fp)
     elif image.format == "TIFF" and image.tile[0].codec_name == "libtiff":
         needed += _size(image.fp) + _strip_bytes(image)  # the file is mapped
-    advice = "save it smaller, or as baseline JPEG"
-    _check(needed, MEMORY_LIMIT, "decoding it takes {:,.0f} MB", advice)
+    _check(needed, MEMORY_LIMIT, "decoding takes {:,.0f} MB", "shrink it, or save a baseline JPEG")
 
 
 def _size(file: io.BufferedReader) -> int:

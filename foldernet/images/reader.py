@@ -159,8 +159,7 @@ def converted(image: Image.Image, size: tuple[int, int] | None, rule: Rule) -> n
     image.load()
     large = image.width * image.height > WHOLE_LIMIT
     pixels = (_decoded_in_strips if large else _decoded)(image, size, rule)
-    if size:
-        pixels = _resized(pixels, size)
+    pixels = _resized(pixels, size) if size else pixels
     return pixels.reshape(*pixels.shape[:2], rule.channels)
 
 
