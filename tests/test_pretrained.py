@@ -20,7 +20,6 @@ from foldernet import rooms, shipped
 from foldernet.datasets import folders
 from foldernet.pretrained import choice, head, stages
 from foldernet.pretrained.features import FeatureIterator
-from foldernet.resume import state as states
 from foldernet.training.stage import Stage
 
 
@@ -177,28 +176,17 @@ def test_few_images_of_a_class_make_fewer_folds_or_none():
 # A training
 
 
-def test_a_training_solves_the_head_and_is_resumed_without(tmp_path, capsys, monkeypatch):
+def test_a_training_solves_the_head(tmp_path, capsys):
     folder = written(tmp_path / "set", photograph)
-    interrupt(monkeypatch, (0, 0))
-    assert train.main([str(folder), "--image-size", "96", "--name", "first"]) == 143
+    assert train.main([str(folder), "--image-size", "96", "--name", "first"]) == 0
     told = capsys.readouterr().err
     assert "efficientnet_lite, since these look like photographs" in told
     assert "solved on 12 images" in told
     first = Path("models/first")
-    config = json.loads((first / "config.json").read_text())["config"]
-    assert (config["model"], config["image_size"]) == ("efficientnet_lite", 96)
-    state = states.read(first).arrays
-    kernels = [array for name, array in state.items() if name.startswith("model.")]
-    (solved,) = [array for array in kernels if array.shape == (1280, 2)]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(head, "solve", None)
-        assert train.main(["--resume"]) == 0
     metrics = json.loads((first / "metrics.json").read_text())
     assert (metrics["accuracy"], metrics["epochs"]) == (1.0, 1)
-    model = keras.saving.load_model(first / "best.keras", compile=False)
-    kernel, _ = model.get_layer("predictions").get_weights()
-    assert np.linalg.norm(kernel - solved) < 0.1 * np.linalg.norm(solved)
+    config = json.loads((first / "config.json").read_text())["config"]
+    assert (config["model"], config["image_size"]) == ("efficientnet_lite", 96)
     assert predict.main([str(folder / "val/dark/0.png"), "--run", "first"]) == 0
     assert "0.png: dark" in capsys.readouterr().out
 
