@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ("train.py", "predict.py", "check.py")
 PACKAGES = (
     *("blur", "checks", "drop_in", "figures", "interchange", "photo_augmentation", "pretrained"),
-    *("resume", "transfer"),
+    *("recipe", "resume", "transfer"),
 )
 ROOMS = (*PACKAGES, "networks/applications.py", "networks/efficientnet_lite.py")
 TABLES = "foldernet/rooms.py"

@@ -14,10 +14,11 @@ from foldernet.terminal import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """The numbers that an option takes, both ends included; None is no limit."""
+    """The numbers that an option takes, both ends included; None is no limit. Or a word."""
 
     low: float | None = None
     high: float | None = None
+    word: str | None = None
 
 
 MAY_CHANGE_ON_RESUME = "may change when a run is resumed"
@@ -65,7 +66,8 @@ def _check(name: str, value: Any, annotation: Any) -> None:
     if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
         choices = ", ".join(typing.get_args(kind))
         raise UserError(f"{option} '{value}' is unknown. Choose from {choices}.")
-    for limits in (mark for mark in marks(annotation) if isinstance(mark, Range)):
+    ranges = (mark for mark in marks(annotation) if isinstance(mark, Range))
+    for limits in (range for range in ranges if value != range.word):
         low, high = limits.low, limits.high
         for number in value if isinstance(value, tuple) else (value,):
             if not isinstance(number, numbers.Integral if kind is int else numbers.Real):

@@ -62,9 +62,11 @@ class TrainOptions(Options):
     optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
     """Optimizer."""
 
-    learning_rate: Annotated[float | None, Range(0), shown_as("", "--lr", "--lr0")] = None
+    learning_rate: Annotated[
+        float | Literal["find"] | None, Range(0, word="find"), shown_as("RATE", "--lr", "--lr0")
+    ] = None
     """Highest learning rate. By default 0.003 at 128 images per step, scaled by the square root of
-    the batch size."""
+    the batch size; find takes one from a learning-rate range test."""
 
     weight_decay: Annotated[float, Range(0)] = 0.05
     """Weight decay; 0 is off."""
@@ -112,6 +114,13 @@ class ClassifyOptions(AugmentationOptions, TrainOptions):
     white_level: Annotated[int | None, Range(1, 65535), shown_as("INT")] = None
     """Value that becomes white, of grayscale images of 16 bits. By default, the lowest of 1023,
     4095, 16383 and 65535 that the training images don't exceed."""
+
+    keep_aspect_ratio: bool = False
+    """Cut images to a centered square instead of stretching them, in prediction too; what lies
+    outside is never seen."""
+
+    loss: Literal["crossentropy", "focal"] = "crossentropy"
+    """focal lets images that are classified well already count for less, as suits rare classes."""
 
     label_smoothing: Annotated[float, Range(0, 0.9)] = 0.1
     """Probability taken from the true class, against overconfidence."""

@@ -41,6 +41,7 @@ BEFORE_TRAINING = [
 CHOOSE_OPTIONS = [
     "foldernet.checks.levels",
     "foldernet.pretrained.choice",
+    "foldernet.recipe.adapt",
 ]
 # They change the network before it is compiled:
 #   prepare(options, network, batches) -> (name, text) pairs for the terminal
@@ -58,6 +59,11 @@ STAGES = [
 #   preset(given) -> options, by name, that stand in for defaults where these are given
 AUGMENTATIONS = [
     "foldernet.photo_augmentation.rows",
+]
+# They change how the network is trained, by what the task compiles it with:
+#   adapt(session, task, dataset, stages) -> options
+ADAPT_TRAINING = [
+    "foldernet.recipe.adapt",
 ]
 # What surrounds `fit`, in place of `foldernet.training.session`; of several, the first one counts:
 #   earlier_options(given) -> options of an earlier run, for those that aren't given
@@ -135,7 +141,7 @@ def modules(table: list[str]) -> list[ModuleType]:
 def options_class(mode: str) -> type[TrainOptions]:
     """The options of a training in a mode: the mode's own, and those of optional packages."""
     own = task_class(mode).Options
-    packages = [*BEFORE_TRAINING, *PREPARE_NETWORK, *STAGES, *AROUND_TRAINING]
+    packages = [*BEFORE_TRAINING, *PREPARE_NETWORK, *STAGES, *ADAPT_TRAINING, *AROUND_TRAINING]
     packages = [name for name in packages if mode in ONLY_FOR.get(name, TASKS)]
     return with_options(own, packages + AUGMENTATIONS * issubclass(own, AugmentationOptions))
 

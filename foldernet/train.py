@@ -69,6 +69,8 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
     for package in rooms.modules(rooms.STAGES):
         stages, found = package.split(stages)
         facts += found
+    for package in rooms.modules(rooms.ADAPT_TRAINING):
+        options = session.options = package.adapt(session, task, dataset, stages)
     for stage in stages:
         steps = len(stage.batches["training"])
         arguments, stage.schedule = task.compile_arguments(steps, stage.options)

@@ -57,7 +57,7 @@ def test_files_and_packages_stay_small():
         "foldernet/__main__.py"  # which the scripts do without
     }
     assert sum(sizes[file][0] for file in core) <= 2500
-    assert sum(code for code, _ in sizes.values()) <= 6000
+    assert sum(code for code, _ in sizes.values()) <= 6500
 
 
 def without(rooms: tuple[str, ...], place: Path) -> Path:

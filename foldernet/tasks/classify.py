@@ -18,8 +18,8 @@ class Classify(Task):
 
     @property
     def rule(self):
-        level = self.options.white_level or 65_535
-        return super().rule | {"background": self.options.background, "white_level": level}
+        own = {name: getattr(self.options, name) for name in ("background", "keep_aspect_ratio")}
+        return super().rule | own | {"white_level": self.options.white_level or 65_535}
 
     def augmentation(self):
         return self.options.augmentation()
@@ -63,9 +63,11 @@ class Classify(Task):
         return found.pop("validation") | found
 
     def _loss(self):
-        import keras
+        from keras import losses
 
-        return keras.losses.CategoricalCrossentropy(label_smoothing=self.options.label_smoothing)
+        options, named = self.options, {"focal": losses.CategoricalFocalCrossentropy}
+        kind = named.get(options.loss, losses.CategoricalCrossentropy)
+        return kind(label_smoothing=options.label_smoothing)
 
     @staticmethod
     def predictor(path, metadata):

@@ -170,7 +170,5 @@ class BestModel(keras.callbacks.ModelCheckpoint):
         try:
             return model_file.load_model(self.path)
         except UserError as error:
-            raise UserError(
-                f"The best model can't be opened. {error} What the last epoch left is in"
-                f" '{self.path.with_name('last.keras')}'."
-            ) from error
+            last = self.path.with_name("last.keras")
+            raise UserError(f"{error} What the last epoch left is in '{last}'.") from error

@@ -13,9 +13,7 @@ OPTIMIZERS = {
 }
 
 
-def optimizer(
-    options: TrainOptions, steps_per_epoch: int
-) -> tuple[keras.optimizers.Optimizer, list[keras.callbacks.Callback]]:
+def optimizer(options: TrainOptions, steps_per_epoch: int) -> tuple[keras.Optimizer, list]:
     """The optimizer, and the callbacks that change its learning rate.
 
     Args:
@@ -52,9 +50,7 @@ def execution() -> dict:
     return {"steps_per_execution": 8, "jit_compile": "auto" if graphics else False}
 
 
-def _schedule(
-    options: TrainOptions, optimizer, steps_per_epoch: int
-) -> list[keras.callbacks.Callback]:
+def _schedule(options: TrainOptions, optimizer, steps_per_epoch: int) -> list:
     rate, steps = options.learning_rate, steps_per_epoch * options.epochs
     if options.schedule == "cosine":
         warm_up = max(1, steps // 12)

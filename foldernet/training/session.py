@@ -1,6 +1,7 @@
 """What surrounds `fit`: this session starts a run and trains it to its end, uninterrupted."""
 
 import contextlib
+import time
 from typing import Any
 
 from foldernet.datasets.image_list import Dataset
@@ -13,6 +14,7 @@ class Session:
 
     Attributes:
         options: of the training.
+        began: when it did, by time.perf_counter(); resumed, this part of it.
         run: which is trained; there once `opened_run` is entered.
         callbacks: for `fit`; there from `watch` on.
         history: each epoch's logs so far.
@@ -25,7 +27,7 @@ class Session:
     def __init__(self, options: TrainOptions):
         if options.name:  # said now, and not after TensorFlow and the images
             runs.check_name(options.name)
-        self.options = options
+        self.options, self.began = options, time.perf_counter()
         self.history: list[dict[str, float]] = []
         self.ended = False
 

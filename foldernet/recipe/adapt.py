@@ -1,0 +1,73 @@
+"""What the recipe's options do to a network that has been compiled, before `fit`."""
+
+import dataclasses
+
+from foldernet.recipe.options import RecipeOptions
+from foldernet.training.stage import Stage
+
+Options = RecipeOptions
+MOST_EPOCHS = 10_000  # where --time alone says how many
+BFLOAT16 = (8, 0)  # compute capability of the first GPUs that have it
+
+
+def choose(options: RecipeOptions, dataset) -> RecipeOptions:
+    """The options with as many epochs as --time may leave room for, unless a number is given."""
+    if options.time and options.epochs is None:
+        return dataclasses.replace(options, epochs=MOST_EPOCHS)
+    return options
+
+
+def adapt(session, task, dataset, stages: list[Stage]) -> RecipeOptions:
+    """Have the last stage train as the options say.
+
+    What is measured for them, in trial steps, leaves the weights as they were; a resumed run has it
+    in its options already.
+
+    Args:
+        session: of the training, which has no run yet.
+        task: whose `compile_arguments` change.
+        stages: of which the last one's options and epochs change.
+
+    Returns:
+        The session's options: the learning rate and number of epochs may have been found.
+
+    Raises:
+        UserError: --time is too short, or there is nothing to find a learning rate for.
+    """
+    from foldernet.recipe.callbacks import AveragedWeights, MixedPrecision
+
+    options, whole, untouched = session.options, stages[-1], task.compile_arguments
+    bfloat16 = {"on": True, "off": False}.get(options.mixed_precision)
+    if bfloat16 is None:
+        bfloat16 = _suits_bfloat16(whole.network)
+    added = [MixedPrecision(whole.network)] if bfloat16 else []
+    added += [AveragedWeights()] if options.ema else []
+
+    def compile_arguments(steps_per_epoch: int, own: RecipeOptions) -> tuple[dict, list]:
+        arguments, schedule = untouched(steps_per_epoch, own)
+        if own is not whole.options:
+            return arguments, schedule
+        optimizer = arguments["optimizer"]
+        optimizer.global_clipnorm = options.clip_norm or None
+        optimizer.use_ema, optimizer.ema_momentum = options.ema > 0, options.ema
+        return arguments, [*added, *schedule]
+
+    task.compile_arguments = compile_arguments
+    if options.time or options.learning_rate == "find":
+        from foldernet.recipe import trials
+
+        weights = [variable.numpy() for variable in whole.network.variables]
+        options, callbacks = trials.run(session, task, dataset, stages)
+        added += callbacks
+        for variable, value in zip(whole.network.variables, weights, strict=True):
+            variable.assign(value)
+    return options
+
+
+def _suits_bfloat16(network) -> bool:
+    """Whether there is a GPU that has it, for numbers that needn't be exact: an image must be."""
+    import tensorflow as tf
+
+    found = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    new = any(details.get("compute_capability", (0, 0)) >= BFLOAT16 for details in found)
+    return new and len(network.output_shape) == 2
