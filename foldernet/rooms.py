@@ -26,6 +26,10 @@ TASKS = {
 FIGURES = {
     "classify": "foldernet.figures.classifier",
 }
+# What a mode learns from where no folder is named: folder(name) of a set that ships.
+SHIPPED = [
+    "foldernet.shipped",
+]
 # The modules below may each have `Options`, a dataclass of the options that they add to a training,
 # and are imported before TensorFlow.
 #
@@ -61,7 +65,7 @@ AUGMENTATIONS = [
     "foldernet.photo_augmentation.rows",
 ]
 # They change how the network is trained, by what the task compiles it with:
-#   adapt(session, task, dataset, stages) -> options
+#   adapt(session, task, stages) -> options
 ADAPT_TRAINING = [
     "foldernet.recipe.adapt",
 ]
@@ -116,6 +120,8 @@ def task(options: TrainOptions) -> "Task":
     """The task of a training, which knows what draws for it."""
     made = task_class(options.mode)(options)
     made.drawn_by = FIGURES.get(options.mode)
+    for package in modules(SHIPPED):
+        made.shipped = package.folder
     return made
 
 

@@ -56,10 +56,10 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
 
     keras.utils.set_random_seed(options.seed)
     batches, facts = task.batches(dataset), []
-    batches["training"].class_weight = task.class_weight(dataset)
     for check in checks:
         dataset, found = check.examine(options, dataset, batches)
         facts += found
+    batches["training"].class_weight = task.class_weight(dataset)
     task.measure(dataset, batches)
 
     network = task.network(dataset)
@@ -70,13 +70,12 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
         stages, found = package.split(stages)
         facts += found
     for package in rooms.modules(rooms.ADAPT_TRAINING):
-        options = session.options = package.adapt(session, task, dataset, stages)
+        options = session.options = package.adapt(session, task, stages)
     for stage in stages:
         steps = len(stage.batches["training"])
         arguments, stage.schedule = task.compile_arguments(steps, stage.options)
         stage.network.compile(**arguments)
         optimizers.build(stage.network)
-    ends = itertools.accumulate(stage.epochs for stage in stages)
 
     with session.opened_run(f"{options.mode}-{task.network_name}") as run:
         session.describe(options, dataset, task.files(dataset))
@@ -84,6 +83,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
         log = FigureLog(run.logs)
         task.show_batches(dataset, batches, log)
 
+        ends = itertools.accumulate(stage.epochs for stage in stages)
         metadata, patience = task.metadata(dataset), options.early_stopping or options.epochs
         best = callbacks.BestModel(network, run.models / runs.BEST, task.monitors, metadata)
         with session.running():

@@ -615,7 +615,7 @@ def test_a_shipped_set_says_so_and_is_unpacked_once(archive, capsys):
 def test_no_folder_named_is_the_set_that_ships(archive, monkeypatch, tmp_path, where, expected):
     monkeypatch.setattr(shipped, "CHECKOUT", tmp_path / "nowhere")
     monkeypatch.setattr(shipped, where, archive.parent)
-    dataset = find(None)
+    dataset = rooms.task(rooms.options_class("classify")()).find_dataset()
     assert dataset.root.resolve() == tmp_path / expected
     assert {split: len(listing) for split, listing in dataset.splits.items()} == {
         "training": 4,

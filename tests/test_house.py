@@ -71,7 +71,8 @@ def without(rooms: tuple[str, ...], place: Path) -> Path:
     for room in rooms:
         path = copy / "foldernet" / room
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-        lines = [line for line in lines if f'"foldernet.{room}.' not in line]
+        name = room.removesuffix(".py")
+        lines = [line for line in lines if not re.search(rf'"foldernet\.{name}[."]', line)]
     tables.write_text("".join(lines))
     return copy
 

@@ -41,9 +41,9 @@ class ImageDataGenerator(KerasGenerator):
     ) -> DirectoryIterator:
         """Batches of the images in a folder of class folders, or of a list; the options are those
         of `DirectoryIterator`."""
-        listed = isinstance(directory, ImageList)
-        images = directory if listed else folders.scan(directory)
-        return DirectoryIterator(images, self, **options)
+        if not isinstance(directory, ImageList):
+            directory = folders.scan(directory)
+        return DirectoryIterator(directory, self, **options)
 
     def transform_batch(self, images, random):
         """Augment a batch, and standardize it.

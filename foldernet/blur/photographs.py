@@ -2,11 +2,12 @@
 once."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from foldernet import shipped, terminal
+from foldernet import terminal
 from foldernet.blur.options import BlurOptions
 from foldernet.datasets import folders
 from foldernet.datasets.image_list import Dataset, ImageList
@@ -16,8 +17,12 @@ from foldernet.terminal import UserError
 CLASS = "photographs"  # what stands in a list in place of a class
 
 
-def find(options: BlurOptions) -> Dataset:
+def find(options: BlurOptions, shipped: Callable[[str], Path] | None) -> Dataset:
     """Photographs to blur, or a user's own pairs, of which the sharp ones are listed.
+
+    Args:
+        options: name the folder.
+        shipped: gives the folder of a set that comes with the project, by its name.
 
     Raises:
         UserError: they are missing, too few, or the pairs don't match.
@@ -28,7 +33,7 @@ def find(options: BlurOptions) -> Dataset:
         sharp, blurred = (photographs(folder.expanduser()) for folder in options.pairs)
         _check_same_names(sharp, blurred)
         return Dataset(Path(sharp.directory), (CLASS,), _split(sharp, options))
-    root = Path(options.data).expanduser() if options.data else shipped.folder("photos")
+    root = Path(options.data or (shipped and shipped("photos")) or ".").expanduser()
     parts = folders.split_folders(root, of_classes=False) if root.is_dir() else {}
     if "training" in parts and "validation" in parts:
         splits = {split: photographs(parts[split]) for split in ("training", "validation")}

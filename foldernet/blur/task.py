@@ -31,7 +31,7 @@ class Blur(Task):
     network_name = "single_filter"
 
     def find_dataset(self):
-        return photographs.find(self.options)
+        return photographs.find(self.options, self.shipped)
 
     def files(self, dataset):
         found, options = super().files(dataset), self.options

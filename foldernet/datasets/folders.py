@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from foldernet import shipped, terminal
+from foldernet import terminal
 from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.datasets.split import split_by_content
 from foldernet.terminal import UserError
@@ -40,13 +40,12 @@ class NoClassesError(UserError):
     """A folder, the text says which, doesn't hold images of two classes or more."""
 
 
-def find(root: Path | None, validation_split: float = 0.2, cache: str = "auto") -> Dataset:
+def find(root: Path, validation_split: float = 0.2, cache: str = "auto") -> Dataset:
     """Find the classes and splits in a folder.
 
     Args:
         root: holds train/ and val/, perhaps test/ (or as `split_folders` knows them); or train/
-            alone, or the class folders themselves, of which a part is kept for validation. None
-            stands for the animals that ship with the project, which are unpacked the first time.
+            alone, or the class folders themselves, of which a part is kept for validation.
         validation_split: share of every class for validation where there is no val/, 0..1.
         cache: where the hashes that decide it are kept, as for images.
 
@@ -54,7 +53,7 @@ def find(root: Path | None, validation_split: float = 0.2, cache: str = "auto") 
         UserError: the folder is missing, holds no images or only one class, or validation or test
             have a class that training lacks.
     """
-    root = shipped.folder("animals") if root is None else Path(root).expanduser()
+    root = Path(root).expanduser()
     if not root.exists():
         raise UserError(f"There is no folder '{root}'. Name one that holds {EXPECTED}.")
     if not root.is_dir():

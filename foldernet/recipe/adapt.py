@@ -17,7 +17,7 @@ def choose(options: RecipeOptions, dataset) -> RecipeOptions:
     return options
 
 
-def adapt(session, task, dataset, stages: list[Stage]) -> RecipeOptions:
+def adapt(session, task, stages: list[Stage]) -> RecipeOptions:
     """Have the last stage train as the options say.
 
     What is measured for them, in trial steps, leaves the weights as they were; a resumed run has it
@@ -57,7 +57,7 @@ def adapt(session, task, dataset, stages: list[Stage]) -> RecipeOptions:
         from foldernet.recipe import trials
 
         weights = [variable.numpy() for variable in whole.network.variables]
-        options, callbacks = trials.run(session, task, dataset, stages)
+        options, callbacks = trials.run(session, task, stages)
         added += callbacks
         for variable, value in zip(whole.network.variables, weights, strict=True):
             variable.assign(value)

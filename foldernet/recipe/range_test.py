@@ -14,7 +14,7 @@ SMOOTHING = 0.9  # of the loss, from step to step
 DIVERGED = 2  # times the lowest loss
 
 
-def losses(network: keras.Model, batches, class_weight: dict | None) -> np.ndarray:
+def losses(network: keras.Model, batches) -> np.ndarray:
     """The smoothed loss at each of the first `RATES`, a step each, until it diverges.
 
     Args:
@@ -24,11 +24,9 @@ def losses(network: keras.Model, batches, class_weight: dict | None) -> np.ndarr
     found, mean = [], 0.0
     for step, rate in enumerate(RATES):
         network.optimizer.learning_rate = rate
-        images, targets = batches.batch(*divmod(step, len(batches)))
+        batch = batches.batch(*divmod(step, len(batches)))
         network.reset_metrics()
-        scores = network.train_on_batch(
-            images, targets, class_weight=class_weight, return_dict=True
-        )
+        scores = network.train_on_batch(*batch, return_dict=True)
         mean = SMOOTHING * mean + (1 - SMOOTHING) * float(scores["loss"])
         loss = mean / (1 - SMOOTHING ** (step + 1))  # as Adam corrects its means
         if not loss < DIVERGED * min(found, default=np.inf):  # NaN isn't, either

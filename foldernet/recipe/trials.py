@@ -14,7 +14,7 @@ from foldernet.training import optimizers
 from foldernet.training.stage import Stage
 
 
-def run(session, task, dataset, stages: list[Stage]) -> tuple[RecipeOptions, list]:
+def run(session, task, stages: list[Stage]) -> tuple[RecipeOptions, list]:
     """Find what the options leave to be found; the last stage changes, and its network's weights.
 
     Returns:
@@ -22,7 +22,7 @@ def run(session, task, dataset, stages: list[Stage]) -> tuple[RecipeOptions, lis
     """
     options, whole = session.options, stages[-1]
     network, training = whole.network, whole.batches["training"]
-    weight, found = task.class_weight(dataset), []
+    found = []
 
     def compile(**changed) -> list:
         arguments, callbacks = task.compile_arguments(len(training), whole.options)
@@ -38,7 +38,7 @@ def run(session, task, dataset, stages: list[Stage]) -> tuple[RecipeOptions, lis
             )
         whole.options = dataclasses.replace(whole.options, learning_rate=range_test.RATES[0])
         compile(steps_per_execution=1)
-        losses = range_test.losses(network, training, weight)
+        losses = range_test.losses(network, training)
         rate = range_test.suggested(losses)
         options = dataclasses.replace(options, learning_rate=rate)
         whole.options = dataclasses.replace(whole.options, learning_rate=rate)
@@ -55,7 +55,6 @@ def run(session, task, dataset, stages: list[Stage]) -> tuple[RecipeOptions, lis
         network.fit(
             training,
             validation_data=whole.batches["validation"],
-            class_weight=weight,
             shuffle=False,
             verbose=0,
             callbacks=[*callbacks, callback],

@@ -1,6 +1,5 @@
 """A training that survives interruptions, in place of `foldernet.training.session`."""
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -36,15 +35,11 @@ class ResumableSession(Session):
         if options.resume:
             earlier.check_resumable(options)
 
-    @contextlib.contextmanager
     def opened_run(self, default_name):
         if not self.options.resume:
-            with super().opened_run(default_name) as run:
-                yield run
-            return
+            return super().opened_run(default_name)
         self.run = Run(self.options.name)
-        with runs.locked(self.run):
-            yield self.run
+        return runs.locked(self.run)
 
     def describe(self, options, dataset, paths):
         folder = self.run.models

@@ -37,9 +37,7 @@ class Classify(Task):
         if self.options.class_weights == "none":
             return None
         counts = dataset.splits["training"].counts
-        present = counts > 0
-        weights = counts.sum() / (present.sum() * counts.clip(1))
-        return weights.astype("float32")
+        return (counts.mean() / counts).astype("float32")
 
     def show_batches(self, dataset, batches, log):
         if self.figures:

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,6 +34,7 @@ class Task:
             leading "-" means that lower is better.
         color_mode: what images are read as, "rgb" or "grayscale".
         network_name: names a run that the user doesn't name.
+        shipped: name -> folder of a set that comes with the project, where these are there.
         drawn_by: name of the module that draws for the mode, if there is one; see `rooms.FIGURES`.
         options: an instance of `Options`.
     """
@@ -42,6 +44,7 @@ class Task:
     color_mode = "rgb"
     network_name = "network"
     drawn_by: str | None = None
+    shipped: Callable[[str], "Path"] | None = None
 
     def __init__(self, options: TrainOptions):
         self.options = options
@@ -54,11 +57,8 @@ class Task:
     @property
     def rule(self) -> dict[str, Any]:
         """How files become pixels, as attributes of `foldernet.images.reader.Rule`."""
-        return {
-            "color_mode": self.color_mode,
-            "interpolation": "area",
-            "keep_aspect_ratio": False,
-        }
+        stretched = {"interpolation": "area", "keep_aspect_ratio": False}
+        return {"color_mode": self.color_mode, **stretched}
 
     def find_dataset(self) -> Dataset:
         """Find the images.
@@ -66,7 +66,9 @@ class Task:
         Raises:
             UserError: they are missing, or not as the mode needs them.
         """
-        return folders.find(self.options.data, self.options.validation_split, self.options.cache)
+        options = self.options
+        root = options.data or (self.shipped and self.shipped("animals")) or "."
+        return folders.find(root, options.validation_split, options.cache)
 
     def files(self, dataset: Dataset) -> dict[str, str]:
         """Every file that a run is made of: a name that stays when the folder moves -> path."""
@@ -137,11 +139,8 @@ class Task:
 
     def metadata(self, dataset: Dataset) -> dict[str, Any]:
         """What the model's file says of itself for prediction, as JSON."""
-        return {
-            "mode": self.options.mode,
-            "size": 2 * [self.options.image_size],
-            **self.rule,
-        }
+        size = 2 * [self.options.image_size]
+        return {"mode": self.options.mode, "size": size, **self.rule}
 
     def report(
         self, dataset: Dataset, batches: Batches, model: "keras.Model", log: "FigureLog", run: "Run"

@@ -12,7 +12,6 @@ from foldernet.terminal import UserError
 from foldernet.training import model_file
 
 NOT_SCORES = ("learning_rate", "seconds", "images_per_second", "waiting")
-MUCH_WAITING = 0.1  # of an epoch's time; beyond it, a line says what to change
 LINE_EVERY = 30  # seconds, within an epoch
 
 
@@ -93,7 +92,7 @@ class ProgressLog(keras.callbacks.Callback):
     def __init__(self, checkpoint: "BestModel", batches, epochs: int):
         super().__init__()
         self.checkpoint, self.batches, self.epochs = checkpoint, batches, epochs
-        self.bar, self.advised = None, False
+        self.bar = None
 
     def on_epoch_begin(self, epoch, logs=None):
         self.shown = time.monotonic()
@@ -119,12 +118,6 @@ class ProgressLog(keras.callbacks.Callback):
             f"{self.title}  {scores}"
             f"  {logs['images_per_second']:,.0f} images/s, {logs['waiting']:.0%} waiting{best}"
         )
-        if logs["waiting"] > MUCH_WAITING and not self.advised:
-            terminal.status(
-                "The network waits for its images: don't use --cache off, try --workers 2, or"
-                " choose a smaller --image-size."
-            )
-            self.advised = True
 
 
 class BestModel(keras.callbacks.ModelCheckpoint):

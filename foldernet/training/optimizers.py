@@ -65,9 +65,8 @@ def _schedule(options: TrainOptions, optimizer, steps_per_epoch: int) -> list:
         return [keras.callbacks.LambdaCallback(on_epoch_begin=follow, on_train_batch_end=follow)]
     if options.schedule == "step":
 
-        def fall(_epoch, _rate):
-            done = int(optimizer.iterations) / steps
-            return rate * 0.1 ** sum(done >= share for share in (0.5, 0.75))
+        def fall(_epoch, _rate):  # after a half, and after three quarters
+            return rate * 0.1 ** max(0, 4 * int(optimizer.iterations) // steps - 1)
 
         return [keras.callbacks.LearningRateScheduler(fall)]
     return []

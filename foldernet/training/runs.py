@@ -70,8 +70,8 @@ def existing(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def locked(run: Run) -> Iterator[None]:
-    """Keep other processes from training the run.
+def locked(run: Run) -> Iterator[Run]:
+    """Keep other processes from training the run, which is yielded.
 
     Raises:
         UserError: one does already.
@@ -85,7 +85,7 @@ def locked(run: Run) -> Iterator[None]:
     with held:  # the file stays: two processes could hold two files of one name
         for left_over in run.models.glob(".*-*"):  # by `write_whole`, when it was killed
             left_over.unlink()
-        yield
+        yield run
 
 
 def check_name(name: str) -> None:
@@ -99,14 +99,13 @@ def created(given_name: str | None, default_name: str) -> Run:
     """Make the folders of a new run.
 
     Args:
-        given_name: by the user, or None.
+        given_name: by the user, as `check_name` lets pass, or None.
         default_name: of a run without one; the time is added.
 
     Raises:
-        UserError: the name is taken, or can't name a folder.
+        UserError: the name is taken, or the folders can't be made.
     """
     name = given_name or f"{default_name}-{datetime.now():%Y%m%d-%H%M%S}"
-    check_name(name)
     for number in itertools.count(1):
         run = Run(name if number == 1 else f"{name}-{number}")
         try:

@@ -31,13 +31,10 @@ class Session:
         self.history: list[dict[str, float]] = []
         self.ended = False
 
-    @contextlib.contextmanager
-    def opened_run(self, default_name: str):
+    def opened_run(self, default_name: str) -> contextlib.AbstractContextManager[runs.Run]:
         """The folders of the run, with nobody else writing to them."""
-        run = runs.created(self.options.name, default_name)
-        with runs.locked(run):
-            self.run = run
-            yield run
+        self.run = runs.created(self.options.name, default_name)
+        return runs.locked(self.run)
 
     def describe(self, options: TrainOptions, dataset: Dataset, paths: dict[str, str]) -> None:
         """Write down how the run is made, for those who repeat it: nothing.

@@ -1,12 +1,9 @@
 """A stage of a training: which network learns from which batches, and how."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from foldernet.options import TrainOptions
-
-if TYPE_CHECKING:
-    import keras
 
 
 @dataclasses.dataclass
@@ -14,15 +11,15 @@ class Stage:
     """Epochs that are trained in one go. The last stage of a training has the whole network.
 
     Attributes:
-        network: a part of the network that is saved, or all of it.
+        network: a `keras.Model`, a part of the network that is saved, or all of it.
         batches: split -> iterator over what this network takes, and its targets.
         epochs: how many it takes, at most; may be 0.
         options: of the training, but for what this stage does differently.
         schedule: the callbacks that set its learning rate; there once the network is compiled.
     """
 
-    network: "keras.Model"
+    network: Any
     batches: dict[str, Any]
     epochs: int
     options: TrainOptions
-    schedule: list["keras.callbacks.Callback"] = dataclasses.field(default_factory=list)
+    schedule: list = dataclasses.field(default_factory=list)
