@@ -195,9 +195,9 @@ def test_as_many_epochs_as_fit_are_trained_and_the_schedule_ends_there(
     slow_clock, stripes_folder, monkeypatch, capsys
 ):
     # 15 + 4 steps of some seconds each; trial and start take about 1,100
-    epochs = ["--epochs", "50"]
+    epochs, average = ["--epochs", "50"], ["--ema", "0.9"]
     interrupt(monkeypatch, (1, 0))
-    command = [str(stripes_folder), *SMALL, *epochs, "--time", "2h", "--name", "timed"]
+    command = [str(stripes_folder), *SMALL, *epochs, *average, "--time", "2h", "--name", "timed"]
     assert train.main(command) == 143
     told = capsys.readouterr().err
     config = Path("models/timed/config.json")
@@ -211,7 +211,7 @@ def test_as_many_epochs_as_fit_are_trained_and_the_schedule_ends_there(
     assert float(rows[-1]["time_used"]) > float(rows[0]["time_used"])
     spent = json.loads((config.parent / "metrics.json").read_text())["time"]
     assert spent["share"] == pytest.approx(spent["seconds"] / 7200, abs=1e-3)
-    given = run(stripes_folder, "given", "--epochs", str(chosen))
+    given = run(stripes_folder, "given", "--epochs", str(chosen), *average)
     assert_equal_weights(load("models/timed/last.keras"), load(given / "last.keras"))
 
 

@@ -40,8 +40,7 @@ def adapt(session, task, stages: list[Stage]) -> RecipeOptions:
     bfloat16 = {"on": True, "off": False}.get(options.mixed_precision)
     if bfloat16 is None:
         bfloat16 = _suits_bfloat16(whole.network)
-    added = [MixedPrecision(whole.network)] if bfloat16 else []
-    added += [AveragedWeights()] if options.ema else []
+    added = []
 
     def compile_arguments(steps_per_epoch: int, own: RecipeOptions) -> tuple[dict, list]:
         arguments, schedule = untouched(steps_per_epoch, own)
@@ -50,7 +49,9 @@ def adapt(session, task, stages: list[Stage]) -> RecipeOptions:
         optimizer = arguments["optimizer"]
         optimizer.global_clipnorm = options.clip_norm or None
         optimizer.use_ema, optimizer.ema_momentum = options.ema > 0, options.ema
-        return arguments, [*added, *schedule]
+        fresh = [MixedPrecision(whole.network)] if bfloat16 else []
+        fresh += [AveragedWeights()] if options.ema else []
+        return arguments, [*fresh, *added, *schedule]
 
     task.compile_arguments = compile_arguments
     if options.time or options.learning_rate == "find":

@@ -39,9 +39,8 @@ class MixedPrecision(keras.callbacks.Callback):
     def __init__(self, network: keras.Model):
         super().__init__()
         *self.layers, _ = network._flatten_layers(include_self=False)
-        self.on_epoch_begin()
 
-    def on_epoch_begin(self, epoch=0, logs=None):
+    def on_epoch_begin(self, epoch, logs=None):
         self._set("mixed_bfloat16")
 
     def on_epoch_end(self, epoch, logs=None):
