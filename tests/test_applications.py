@@ -196,7 +196,7 @@ def test_images_have_the_size_that_is_the_networks_own(name, monkeypatch):
             getattr(stock, name)(weights=None)
     options = chosen(shipped.folder("animals"), model=f"applications:{name}")
     assert options.image_size == choice.OWN_SIZES.get(name, 224)
-    assert options.epochs == 1, "the last layer is solved"
+    assert options.epochs == choice.EPOCHS[options.fine_tune]
 
 
 # All of them
