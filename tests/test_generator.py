@@ -409,6 +409,8 @@ def test_random_transform_is_keras_s_method(arrays):
     generator = Generator(**AUGMENTED)
     image = arrays[0][0]
     parameters = generator.get_random_transform(image.shape, seed=3)
+    others = set(parameters) - set(KerasGenerator(**AUGMENTED).get_random_transform(image.shape))
+    assert {parameters.pop(name) for name in others} <= {None}
     assert set(parameters) == set(KerasGenerator(**AUGMENTED).get_random_transform(image.shape))
     transformed = generator.random_transform(image, seed=3)
     np.testing.assert_array_equal(transformed, generator.apply_transform(image, parameters))

@@ -407,7 +407,7 @@ def test_what_is_drawn_for_an_image_can_be_applied_to_it():
 def parsed(*arguments):
     typed = command_line.peek(list(arguments))
     Options, defaults = rooms.options_and_defaults(typed)
-    return command_line.parse(Options, list(arguments), "train", defaults)
+    return command_line.parse(Options, list(arguments), "train", defaults, rooms.modes_with)
 
 
 def test_light_is_the_default_and_none_turns_all_off():
@@ -446,7 +446,7 @@ def train_options(**given):
         (["--augment", "heavy"], "invalid choice 'heavy' for argument '--augment'"),
         (["--random-resized-crop", "0"], "--random-resized-crop 0.0 is too small"),
         (["--augment"], "--augment lacks a value"),
-        (["--mode", "blur", "--augment", "strong"], "no option --augment"),
+        (["--mode", "blur", "--augment", "strong"], "--augment is an option of --mode classify"),
     ],
     ids=" ".join,
 )
