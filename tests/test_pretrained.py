@@ -182,6 +182,7 @@ def test_a_training_solves_the_head(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "efficientnet_lite, since these look like photographs" in told
     assert "solved on 12 images" in told
+    assert "1.000, since 12 validation images say little" in told
     first = Path("models/first")
     metrics = json.loads((first / "metrics.json").read_text())
     assert (metrics["accuracy"], metrics["epochs"]) == (1.0, 1)

@@ -8,6 +8,7 @@ from foldernet.training.runs import Run
 from foldernet.training.stage import Stage
 
 Options = PretrainedOptions
+FEW = 20  # validation images, with fewer of which cross-validation says more
 LAST = 0.25  # the share of its layers that --fine-tune last trains, counted from the output
 
 
@@ -52,6 +53,9 @@ def split(stages: list[Stage]) -> tuple[list[Stage], list[tuple[str, str]]]:
         judged = solved.accuracy is not None  # by cross-validation, which takes two images a class
         how = f" by cross-validation, accuracy {solved.accuracy:.3f}" if judged else ""
         facts = [("head", f"solved on {training.n:,} images, strength {solved.strength:g}{how}")]
+        if judged and (few := seen["validation"].n) < FEW:
+            says = f"{few} validation images say little; cross-validation of training says more"
+            facts.append(("score", f"{solved.accuracy:.3f}, since {says}"))
     layers = [layer for layer in network.layers if layer.weights]
     kept = {"all": 0, "last": round((1 - LAST) * len(layers)), "head": len(layers) - 1}
     for position, layer in enumerate(layers):
