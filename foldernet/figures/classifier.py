@@ -24,7 +24,7 @@ SHOWN_IMAGES = 32
 
 def draw_batches(batches, classes: tuple[str, ...], log: FigureLog) -> None:
     """Draw the first batch of the training iterator as the network will see it."""
-    images, one_hot = batches[0]
+    images, one_hot, *_ = batches[0]  # and weights, perhaps
     labels, names = drawable(classes, "class"), map(terminal.printable, classes)
     if numbered := [pair for pair in zip(labels, names, strict=True) if len({*pair}) > 1]:
         meant = terminal.listed(f"{label} is '{name}'" for label, name in numbered)
