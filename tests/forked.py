@@ -10,8 +10,11 @@ import tempfile
 from pathlib import Path
 
 SERVER = """
-import json, os, runpy, sys, warnings
+import gc, json, os, runpy, sys, warnings
+gc.disable()
 import keras, tensorflow
+gc.enable()
+gc.freeze()  # no child has to look through what lasts anyway
 for job in map(json.loads, sys.stdin):
     with warnings.catch_warnings(action="ignore"):  # of threads: those of an idle NumPy
         child = os.fork()

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, STRIPES, stripes
 from PIL import Image
+from test_resume import interrupt
 
 import check
 import foldernet
@@ -121,7 +122,9 @@ def test_a_clean_set_exits_with_0_and_a_second_run_decodes_nothing(tmp_path, mon
     assert check.main([str(folder)]) == 0
 
 
-def test_what_the_user_wrote_or_deleted_stays_so_and_what_matches_nothing_is_named(spoilt, capsys):
+def test_what_the_user_wrote_or_deleted_stays_so_and_what_matches_nothing_is_named(
+    spoilt, monkeypatch, capsys
+):
     check.main([str(spoilt)])
     answers = {"duplicate of a validation image": "no", "blank": "YES"}
     own = {"path": "train/plain/000.png", "finding": "ugly", "detail": "", "leave_out": "yes"}
@@ -143,7 +146,8 @@ def test_what_the_user_wrote_or_deleted_stays_so_and_what_matches_nothing_is_nam
     assert kept["train/plain/blue.png", "blank"]["leave_out"] == "no", "it is new"
     assert "odd proportions" not in {finding for _, finding in kept}, "it was deleted"
     capsys.readouterr()
-    assert train.main([str(spoilt), *QUICK]) == 0
+    interrupt(monkeypatch, (0, 0))
+    assert train.main([str(spoilt), *QUICK]) == 143
     assert "names images that aren't there: train/down/cut.png" in capsys.readouterr().err
 
 
@@ -160,7 +164,9 @@ def test_new_images_get_rows_however_old_their_files_are(blank, tmp_path):
     assert found == {"train/plain/red.png": "no"} | added
 
 
-def test_a_deleted_row_counts_as_no_even_in_a_copy_until_the_file_is_deleted(blank, capsys):
+def test_a_deleted_row_counts_as_no_even_in_a_copy_until_the_file_is_deleted(
+    blank, monkeypatch, capsys
+):
     shutil.copy(blank / "val/down/000.png", blank / "train/down/same.png")
     assert check.main([str(blank)]) == 1
     edit(blank, lambda row: [])
@@ -168,7 +174,8 @@ def test_a_deleted_row_counts_as_no_even_in_a_copy_until_the_file_is_deleted(bla
     assert check.main([str(copy), "--strict"]) == 0
     assert rows_of(copy) == []
     capsys.readouterr()
-    assert train.main([str(copy), *QUICK, "--strict"]) == 0
+    interrupt(monkeypatch, (0, 0))
+    assert train.main([str(copy), *QUICK, "--strict"]) == 143
     assert "duplicate" not in capsys.readouterr().err
     (copy / "quarantine.csv").unlink()
     assert check.main([str(copy)]) == 1
@@ -225,11 +232,12 @@ def test_what_is_decided_on_a_read_only_folder_is_kept_and_obeyed(
     assert f"{path}: 1 image left out" in capsys.readouterr().out
     assert sorted(blank.rglob("*")) == before
     path.write_text(path.read_text().replace(",no", ",yes"))
-    assert train.main([str(blank), *QUICK]) == 0
+    interrupt(monkeypatch, (0, 0))
+    assert train.main([str(blank), *QUICK]) == 143
     assert f"2 images left out, as '{path}' says" in capsys.readouterr().err
 
 
-def test_what_training_passes_over_is_named_in_a_line(blank, capsys):
+def test_what_training_passes_over_is_named_in_a_line(blank, monkeypatch, capsys):
     (blank / "train/plain/scene.nef").touch()
     (blank / "train/plain/notes.txt").touch()
     (blank / "LICENSE").touch()  # no surprise there
@@ -238,6 +246,7 @@ def test_what_training_passes_over_is_named_in_a_line(blank, capsys):
     stripes(blank / "extra", dict.fromkeys(STRIPES, 1), seed=2)
     (blank / "test").mkdir()
     Image.new("RGB", (9, 9)).save(blank / "test/1.png")
+    interrupt(monkeypatch, (0, 0))
     for main in (check.main, train.main):
         main([str(blank), *(QUICK if main is train.main else [])])
         told = capsys.readouterr().err
@@ -285,7 +294,7 @@ def test_links_to_images_that_are_not_there_are_counted(blank, capsys):
     assert "2 links to images that aren't there" in capsys.readouterr().err
 
 
-def test_the_range_of_16_bit_images_is_the_datasets_own_and_kept(tmp_path, capsys):
+def test_the_range_of_16_bit_images_is_the_datasets_own_and_kept(tmp_path, monkeypatch, capsys):
     """Stripes of 12 bits, brighter or darker: shifted by 8 bits, 16 gray levels would be left."""
     random = np.random.default_rng(0)
     for label, low in (("bright", 2000), ("dark", 1990)):
@@ -307,18 +316,22 @@ def test_the_range_of_16_bit_images_is_the_datasets_own_and_kept(tmp_path, capsy
         levels = np.asarray(Image.open(image)).astype(int) * 256 // (level + 1)
         np.testing.assert_array_equal(pixels, read_image(image, (16, 16), white_level=level))
         assert abs(int(pixels.max()) - levels.max()) < 2
-    assert train.main(["--resume", "--name", "own", "--epochs", "2"]) == 0
+    interrupt(monkeypatch, (1, 0))
+    assert train.main(["--resume", "--name", "own", "--epochs", "2"]) == 143
     assert json.loads(Path("models/own/config.json").read_text())["config"]["white_level"] == 4095
 
 
-def test_blank_classes_are_named_before_training_with_what_mends_them(tmp_path, capsys):
+def test_blank_classes_are_named_before_training_with_what_mends_them(
+    tmp_path, monkeypatch, capsys
+):
     for label, top in (("down", 0), ("up", 8)):
         (tmp_path / "icons" / label).mkdir(parents=True)
         for number in range(8):
             icon = np.full((16, 16, 4), (255, 255, 255, 0), np.uint8)
             icon[top : top + 8, number : number + 4, 3] = 255
             Image.fromarray(icon).save(tmp_path / "icons" / label / f"{number}.png")
-    assert train.main([str(tmp_path / "icons"), *QUICK]) == 0
+    interrupt(monkeypatch, (0, 0))
+    assert train.main([str(tmp_path / "icons"), *QUICK]) == 143
     told = capsys.readouterr().err
     assert "most training images of class down, up are of one color only" in told
     assert "They are transparent: try --background gray or black." in told

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from test_resume import interrupt
 
 import train
 
@@ -313,12 +314,13 @@ def test_a_mistake_in_python_is_a_user_error(stripes_folder):
         foldernet.train(stripes_folder, epohcs=3)
 
 
-def test_a_config_repeats_a_run_with_other_options_on_top(stripes_folder):
+def test_a_config_repeats_a_run_with_other_options_on_top(stripes_folder, monkeypatch):
     first = [str(stripes_folder), *QUICK, "--seed", "3", "--rotation-range", "0", "--name", "first"]
     assert train.main(first) == 0
     repeat = ["--config", "models/first/config.json"]
     assert train.main([*repeat, "--name", "again"]) == 0
-    assert train.main([*repeat, "--name", "longer", "--epochs", "2"]) == 0
+    interrupt(monkeypatch, (0, 0))
+    assert train.main([*repeat, "--name", "longer", "--epochs", "2"]) == 143
     configs = {
         name: json.loads(Path(f"models/{name}/config.json").read_text())["config"]
         for name in ("first", "again", "longer")

@@ -39,7 +39,7 @@ def uninterrupted(stripes_folder, tmp_path_factory):
 
 def interrupt(monkeypatch, *moments):
     """Have SIGTERM come before the steps at these (epoch, batch), each once; at batch 30, in
-    validation."""
+    validation. Before (0, 0), all is said and written but what takes longest is not yet done."""
     waiting = list(moments)
 
     def before(hook, place):
