@@ -4,6 +4,15 @@
 
 The animals that ship, with the defaults, from a cold cache, each run in a process of its own. "of
 the time" should be near 1, and never above 1.1.
+
+Once each, Intel Xeon, 2 cores, Python 3.11.7, Keras 3.15.1, on a machine that others used meanwhile
+(load average in the JSON), which is why two runs ended before the epochs that were planned:
+
+| time | epochs | ended early | seconds | of the time |  most | accuracy |
+| ---- | -----: | ----------: | ------: | ----------: | ----: | -------: |
+| 90s  |      8 |           1 |    91.3 |        1.01 |  1.01 |    0.923 |
+| 2m   |     17 |           1 |     116 |       0.963 | 0.963 |    0.956 |
+| 4m   |     71 |           0 |     214 |        0.89 |  0.89 |    0.979 |
 """
 
 import json
@@ -12,7 +21,7 @@ import statistics
 
 import measure
 
-BUDGETS = ("60s", "2m", "4m")
+BUDGETS = ("90s", "2m", "4m")
 
 
 def main() -> None:
