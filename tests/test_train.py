@@ -304,7 +304,7 @@ def test_a_long_epoch_says_now_and_then_how_far_it_is(every, lines, monkeypatch,
 
     monkeypatch.setattr(callbacks, "LINE_EVERY", every)
     batches = type("Batches", (list,), {"first": 3})(range(12))  # resumed at the fourth
-    progress = callbacks.ProgressLog(SimpleNamespace(best_epoch=None), batches)
+    progress = callbacks.ProgressLog(SimpleNamespace(best_epoch=None), batches, epochs=1)
     progress.set_params({"epochs": 1})
     progress.on_epoch_begin(0)
     progress.on_train_batch_end(5)
