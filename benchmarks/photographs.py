@@ -8,7 +8,8 @@ features of the same frozen backbone, at the same size, without mirror images. S
 the whole process, imports too. Intervals are Wilson's, of 95%; McNemar's test would need more images
 than these to tell the two apart where they overlap as much. ImageNet holds photographs-7's classes, and perhaps its images; CIFAR-10 it doesn't.
 
-Seeds 0 and 1, 2 cores that other programs used, too, so that seconds are no more than ratios:
+Seeds 0 and 1, 2 cores that other programs used, too, so that seconds are no more than ratios; from
+before `--fine-tune auto`, which trains more than the last layer of cifar10-sample:
 
 | set            | recipe                            | runs | accuracy | worst |  from |    to | seconds |
 | -------------- | --------------------------------- | ---: | -------: | ----: | ----: | ----: | ------: |
