@@ -53,15 +53,19 @@ class Batches(keras.utils.PyDataset):
 
     def batch(self, epoch: int, index: int) -> Any:
         """Batch `index` of `epoch`: images, then labels and weights where there are any."""
-        # A stream of its own for each batch; the order has [seed, epoch].
-        random = np.random.default_rng([self._entropy, epoch, index])
-        chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        random, chosen = self.drawn(epoch, index)
         images, chosen = self._images(chosen)
         generator = self.image_data_generator
         images = generator.transform_batch(images, random if self.augmented else None)
         batch = self._with_targets(images, chosen)
         # A stream of its own, again: mixing is the same whatever else is on.
         return augmentation.mix(generator, batch, random.spawn(1)[0]) if self.augmented else batch
+
+    def drawn(self, epoch: int, index: int) -> tuple[np.random.Generator, np.ndarray]:
+        """What a batch draws its random numbers from, and its items."""
+        # A stream of its own for each batch; the order has [seed, epoch].
+        random = np.random.default_rng([self._entropy, epoch, index])
+        return random, self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
 
     def begin(self, epoch: int, first: int = 0) -> None:
         """Have `fit` take this epoch next, from batch `first` on."""

@@ -92,8 +92,7 @@ class BlurIterator(DirectoryIterator):
         """
         generator = self.image_data_generator
         epoch = epoch if self.shuffle else 0
-        random = np.random.default_rng([self._entropy, epoch, index])
-        chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        random, chosen = self.drawn(epoch, index)
         photographs, _ = self._images(chosen)
         crops = np.stack([self._crop(photograph, random) for photograph in photographs])
         if self.blurred_folder is not None:

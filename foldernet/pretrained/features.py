@@ -72,8 +72,7 @@ class FeatureIterator(Batches):
 
     def batch(self, epoch, index):
         """(n, width) features, each of one view, and targets."""
-        random = np.random.default_rng([self._entropy, epoch, index])
-        chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        random, chosen = self.drawn(epoch, index)
         views = random.integers(self.features.shape[1], size=len(chosen))
         return self.images._with_targets(self.features[chosen, views], self.positions[chosen])
 

@@ -54,8 +54,7 @@ class Session:
         remember = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: self.history.append(logs)
         )
-        path = self.run.models / "history.csv"
-        file = keras.callbacks.CSVLogger(path, append=bool(self.history))
+        file = keras.callbacks.CSVLogger(self.run.models / "history.csv", append=bool(self.history))
         self.callbacks, self.ended = [*callbacks, remember, file], False
 
     def running(self) -> contextlib.AbstractContextManager:
