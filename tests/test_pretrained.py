@@ -18,7 +18,7 @@ import predict
 import train
 from foldernet import rooms, shipped
 from foldernet.datasets import folders
-from foldernet.pretrained import choice, head, stages
+from foldernet.pretrained import choice, features, head, stages
 from foldernet.pretrained.features import FeatureIterator
 from foldernet.training.stage import Stage
 
@@ -208,6 +208,7 @@ def test_fine_tuning_begins_with_the_solved_head_and_is_resumed_bit_for_bit(
     assert train.main([*arguments, "--name", "halted"]) == 143
     with monkeypatch.context() as patch:
         patch.setattr(head, "solve", None)
+        patch.setattr(features, "frozen_features", None)
         assert train.main(["--resume", "--name", "halted"]) == 0
     assert_same_run(tmp_path, tmp_path, "whole", "halted")
 

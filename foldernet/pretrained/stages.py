@@ -37,15 +37,15 @@ def split(stages: list[Stage]) -> tuple[list[Stage], list[tuple[str, str]]]:
     features, dense = network.get_layer("features").output, network.layers[-1]
     backbone = keras.Model(network.input, features, name=network.name)
     head = keras.Model(features, network.output, name=f"{network.name}_head")
-    mirrored = {"training": options.horizontal_flip, "validation": False}
-    seen = {
-        name: FeatureIterator(
-            images[name], *frozen_features(backbone, images[name].store, mirror, options.cache)
-        )
-        for name, mirror in mirrored.items()
-    }
-    facts = [("head", "as the run has it")]
+    seen, facts = images, [("head", "as the run has it")]  # and its stage has passed
     if not _restored(options):
+        mirrored = {"training": options.horizontal_flip, "validation": False}
+        seen = {
+            name: FeatureIterator(
+                images[name], *frozen_features(backbone, images[name].store, mirror, options.cache)
+            )
+            for name, mirror in mirrored.items()
+        }
         weight = None if options.class_weights == "none" else options.class_weights
         training = seen["training"]
         solved = solve(training.features, training.labels, weight)

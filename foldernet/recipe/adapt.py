@@ -1,4 +1,4 @@
-"""What the recipe's options do to a network that has been compiled, before `fit`."""
+"""What the recipe's options do to the last stage before it is compiled."""
 
 import dataclasses
 
