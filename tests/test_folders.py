@@ -475,7 +475,7 @@ def test_images_without_class_folders_are_an_error_with_the_mend(root):
 
 
 def test_file_instead_of_a_folder_is_an_error(root):
-    with pytest.raises(UserError, match=r"a\.png' is a file\. Name the folder"):
+    with pytest.raises(UserError, match=r"no folder '.*a\.png'\. Name one that holds"):
         find(add(root / "a.png"))
 
 
@@ -489,7 +489,7 @@ def test_class_that_training_lacks_is_an_error_that_names_it(root, folder, split
     for part in ("train", "val", "test"):
         add_classes(root / part)
     add(root / folder / "wolf" / "a.png")
-    with pytest.raises(UserError, match=f"The {split} split has 1 class .* lacks: wolf"):
+    with pytest.raises(UserError, match=f"The {split} split has classes that training lacks: wolf"):
         find(root)
 
 

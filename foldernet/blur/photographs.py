@@ -5,13 +5,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from foldernet import terminal
 from foldernet.blur.options import BlurOptions
 from foldernet.datasets import folders
 from foldernet.datasets.image_list import Dataset, ImageList
-from foldernet.datasets.split import content_positions
+from foldernet.datasets.split import content_hashes
 from foldernet.terminal import UserError
 
 CLASS = "photographs"  # what stands in a list in place of a class
@@ -53,7 +51,7 @@ def photographs(root: str | os.PathLike) -> ImageList:
     names = folders.list_images(root)
     if not names:
         raise UserError(f"There are no images in '{root}'. Name a folder that holds photographs.")
-    return ImageList(os.fspath(root), names, np.zeros(len(names), "int32"), (CLASS,))
+    return ImageList.of_classes(root, {CLASS: names})
 
 
 def _check_same_names(sharp: ImageList, blurred: ImageList) -> None:
@@ -72,7 +70,7 @@ def _split(images: ImageList, options: BlurOptions) -> dict[str, ImageList]:
             f"'{images.directory}' holds one photograph, and two are the least: one to learn from"
             " and one to hold out. Add more."
         )
-    positions = content_positions(images.paths, options.cache)
+    positions = content_hashes(images.paths, options.cache) / 2**64
     held_out = positions < max(options.validation_split, positions.min() * (1 + 1e-9))
     if held_out.all():
         raise UserError("No photograph is left to learn from. Lower --validation-split.")

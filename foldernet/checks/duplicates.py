@@ -98,4 +98,4 @@ def nearest(hashes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
         return list(zip((start + close).tolist(), bits[close].argmin(axis=1).tolist(), strict=True))
 
     starts = range(0, len(hashes) if len(others) else 0, step)
-    return [pair for pairs in threads.stream(compare, starts) for pair in pairs]
+    return [pair for pairs in threads.map(compare, starts) for pair in pairs]

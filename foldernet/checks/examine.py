@@ -119,7 +119,7 @@ def _records(store, mode: str, doing: str) -> tuple[np.ndarray, dict[int, ImageE
     def look(position: int) -> np.ndarray | ImageError:
         return (records if position in unknown else store).row(position)
 
-    rows = terminal.progress(threads.stream(look, wanted), doing, len(wanted))
+    rows = terminal.progress(threads.map(look, wanted), doing, len(wanted))
     errors = {at: row for at, row in zip(wanted, rows, strict=True) if isinstance(row, ImageError)}
     records.flush()
     store.flush()

@@ -4,6 +4,7 @@ import glob
 import os
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,44 +55,46 @@ def find(root: Path, validation_split: float = 0.2, cache: str = "auto") -> Data
             have a class that training lacks.
     """
     root = Path(root).expanduser()
-    if not root.exists():
-        raise UserError(f"There is no folder '{root}'. Name one that holds {EXPECTED}.")
     if not root.is_dir():
-        raise UserError(f"'{root}' is a file. Name the folder that holds {EXPECTED}.")
+        raise UserError(f"There is no folder '{root}'. Name one that holds {EXPECTED}.")
     try:
-        return _find(root, validation_split, cache)
+        directories = split_folders(root) or {"training": root}
+        found = {split: class_images(path) for split, path in directories.items()}
     except OSError as error:
         raise UserError(
             f"'{error.filename}' can't be listed ({error.strerror}). Make it readable, or name"
             " another folder."
         ) from error
-
-
-def _find(root: Path, validation_split: float, cache: str) -> Dataset:
-    folders = split_folders(root)
-    if folders and "training" not in folders:
-        held_out = terminal.listed(path.name for path in folders.values())
+    if "training" not in found:
+        held_out = terminal.listed(path.name for path in directories.values())
         raise UserError(
             f"'{root}' has {held_out}/ but no train/. Move the class folders to train/"
             f" ({EXPECTED}), or that folder elsewhere."
         )
-    training = _with_images(scan(folders.get("training", root)))
-    splits = {"training": training}
-    if "validation" not in folders:
-        splits = split_by_content(training, validation_split, cache)
-    for split in [*folders][1:]:  # training is the first
-        splits[split] = _with_classes_of(training, scan(folders[split]), split)
-    validation = splits["validation"]
-    if not len(validation):
+    classes = _training_classes(directories["training"], found["training"])
+    splits = {}
+    for split, names_of in found.items():
+        if unknown := {label for label, names in names_of.items() if names} - {*classes}:
+            raise UserError(
+                f"The {split} split has classes that training lacks:"
+                f" {terminal.listed(sorted(unknown))}. Add training images of the same folder name"
+                f" to '{directories['training']}', or take the folder out of"
+                f" '{directories[split]}'."
+            )
+        names_of = {label: names_of.get(label, []) for label in classes}
+        splits[split] = ImageList.of_classes(directories[split], names_of)
+    if "validation" not in splits:
+        splits = split_by_content(splits.pop("training"), validation_split, cache) | splits
+    if not len(splits["validation"]):
         raise UserError(
-            f"No image of '{validation.directory}' is left for validation. Add more images, at"
-            " least two of a class, or a val/ folder."
+            f"No image of '{splits['validation'].directory}' is left for validation. Add more"
+            " images, at least two of a class, or a val/ folder."
         )
-    for split, consequence in (("validation", "; its accuracy stays unknown"), ("test", "")):
-        if missing := _classes_without_images(splits[split]) if split in splits else []:
+    for split, images in splits.items():
+        if missing := [classes[index] for index in np.flatnonzero(images.counts == 0)]:
             names = terminal.listed(missing)
-            terminal.warn(f"no {split} images of class {names}{consequence}")
-    return Dataset(root, training.classes, splits)
+            terminal.warn(f"no {split} images of class {names}; its accuracy there stays unknown")
+    return Dataset(root, tuple(classes), splits)
 
 
 def split_folders(root: Path, of_classes: bool = True) -> dict[str, Path]:
@@ -144,15 +147,16 @@ def scan(directory: str | os.PathLike, follow_links: bool = True) -> ImageList:
     Returns:
         An ImageList; a class folder without images is a class, too.
     """
-    directory = os.fspath(directory)
-    names_of = {}
-    for folder in sorted(subfolders(directory), key=_composed):
-        names = names_of.setdefault(_composed(folder), [])
-        names += list_images(directory, folder, follow_links)
-    names = [name for names in names_of.values() for name in names]
-    counts = [len(names) for names in names_of.values()]
-    labels = np.repeat(np.arange(len(counts), dtype="int32"), counts)
-    return ImageList(directory, names, labels, classes=tuple(names_of))
+    return ImageList.of_classes(directory, class_images(directory, follow_links))
+
+
+def class_images(directory: str | os.PathLike, follow_links: bool = True) -> dict[str, list[str]]:
+    """Class -> the paths of its images, as `scan` lists them; in the order of the classes."""
+    names_of = defaultdict(list)
+    for folder in subfolders(directory):
+        label = unicodedata.normalize("NFC", folder)
+        names_of[label] += list_images(directory, folder, follow_links)
+    return dict(sorted(names_of.items()))
 
 
 def list_images(
@@ -161,35 +165,31 @@ def list_images(
     """Paths, relative to `directory`, of the images in its `folder`: folder by folder, sorted."""
     directory = os.fspath(directory)
     names_in = {}
-    seen = {_identity(above) for above in Path(directory, folder).resolve().parents}
+    seen = {*map(str, Path(directory, folder).resolve().parents)}
     waiting = [folder]
     while waiting:
         folder = waiting.pop()
         path = os.path.join(directory, folder)
-        if _identity(path) in seen:
+        if (resolved := os.path.realpath(path)) in seen:
             continue
-        seen.add(_identity(path))
+        seen.add(resolved)
         names, prefix = [], os.path.join(folder, "")
         try:
             entries = os.scandir(path)
-        except PermissionError as error:
-            if not folder:
-                raise
+        except OSError as error:
             terminal.warn(f"'{path}' can't be listed ({error.strerror}), and is passed over")
             continue
         with entries:
             for entry in entries:
                 name = entry.name
-                # A plain file, as most are: the system said so with its name.
-                if entry.is_file(follow_symlinks=False):
-                    if name.lower().endswith(IMAGE_EXTENSIONS) and name[0] != ".":
-                        names.append(prefix + name)
-                elif not _visible(entry):
+                if name[0] == "." or _leads_nowhere(entry):
                     continue
-                elif entry.is_dir(follow_symlinks=follow_links):
+                # Of a plain file, as most are, the system said so with its name.
+                if entry.is_file():
+                    if name.lower().endswith(IMAGE_EXTENSIONS):
+                        names.append(prefix + name)
+                elif entry.is_dir(follow_symlinks=follow_links) and not _is_hidden(name):
                     waiting.append(prefix + name)
-                elif name.lower().endswith(IMAGE_EXTENSIONS) and entry.is_file():
-                    names.append(prefix + name)
         names_in[folder] = sorted(names)
     return [name for folder in sorted(names_in) for name in names_in[folder]]
 
@@ -218,51 +218,24 @@ def expand(names: Iterable[str]) -> tuple[list[str], list[str]]:
     return list(found), missing
 
 
-def _with_images(training: ImageList) -> ImageList:
-    """The training images and the classes that have any; raises UserError unless there are two."""
-    empty = _classes_without_images(training)
-    filled = [label for label in training.classes if label not in empty]
-    if len(filled) < 2:
-        found = f"images of only one class, '{filled[0]}'" if filled else "no images in folders"
+def _training_classes(directory: Path, names_of: dict[str, list[str]]) -> list[str]:
+    """The classes that have training images; raises UserError unless there are two."""
+    classes = [label for label, names in names_of.items() if names]
+    if len(classes) < 2:
+        found = f"images of only one class, '{classes[0]}'" if classes else "no images in folders"
         raise NoClassesError(
-            f"'{training.directory}' holds {found}, and a classifier needs at least two classes."
+            f"'{directory}' holds {found}, and a classifier needs at least two classes."
             f" Expected {EXPECTED}."
         )
-    if empty:
+    if empty := sorted(names_of.keys() - {*classes}):
         terminal.warn(f"no images in class {terminal.listed(empty)}; left out")
-    return _with_classes(training, filled)
-
-
-def _with_classes_of(training: ImageList, other: ImageList, split: str) -> ImageList:
-    """`other` with the classes of `training`, matched by name."""
-    there = set(other.classes) - set(_classes_without_images(other))
-    if unknown := sorted(there - set(training.classes)):
-        raise UserError(
-            f"The {split} split has {terminal.count(len(unknown), 'class', 'classes')} that"
-            f" training lacks: {terminal.listed(unknown)}. Add training images of the same folder"
-            f" name to '{training.directory}', or take the folder out of '{other.directory}'."
-        )
-    return _with_classes(other, list(training.classes))
-
-
-def _with_classes(images: ImageList, classes: list[str]) -> ImageList:
-    """The images of these classes, labeled and sorted by their order."""
-    index = {label: number for number, label in enumerate(classes)}
-    numbers = np.array([index.get(label, -1) for label in images.classes], "int32")
-    labels = numbers[images.labels]
-    order = np.argsort(labels, kind="stable")
-    chosen = images.take(order[labels[order] >= 0])
-    return ImageList(images.directory, chosen.names, numbers[chosen.labels], tuple(classes))
-
-
-def _classes_without_images(images: ImageList) -> list[str]:
-    return [images.classes[index] for index in np.flatnonzero(images.counts == 0)]
+    return classes
 
 
 def subfolders(path: str | os.PathLike) -> list[str]:
     """Names of the folders in a folder, sorted; not of hidden ones, a system's, or our runs'."""
     with os.scandir(path) as entries:
-        names = [entry.name for entry in entries if _visible(entry) and entry.is_dir()]
+        names = [entry.name for entry in entries if not _leads_nowhere(entry) and entry.is_dir()]
     return not_passed_over(path, names)
 
 
@@ -272,20 +245,9 @@ def not_passed_over(path: str | os.PathLike, names: list[str]) -> list[str]:
     return sorted(name for name in {*names} - runs if not _is_hidden(name))
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _visible(entry: os.DirEntry) -> bool:
-    """Neither hidden nor a system's nor a link that leads nowhere."""
-    return not _is_hidden(entry.name) and (not entry.is_symlink() or os.path.exists(entry.path))
+def _leads_nowhere(entry: os.DirEntry) -> bool:
+    return entry.is_symlink() and not os.path.exists(entry.path)
 
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
-
-
-def _identity(path: str | os.PathLike) -> tuple[int, int]:
-    """What tells a folder from all others, by whatever links it is reached."""
-    status = os.stat(path)
-    return status.st_dev, status.st_ino

@@ -23,6 +23,14 @@ class ImageList:
     labels: np.ndarray
     classes: tuple[str, ...]
 
+    @classmethod
+    def of_classes(cls, directory: str | os.PathLike, names_of: dict[str, list[str]]):
+        """The images of each class, one class after the other."""
+        counts = [len(names) for names in names_of.values()]
+        labels = np.repeat(np.arange(len(counts), dtype="int32"), counts)
+        names = [name for names in names_of.values() for name in names]
+        return cls(os.fspath(directory), names, labels, tuple(names_of))
+
     def __len__(self) -> int:
         return len(self.names)
 

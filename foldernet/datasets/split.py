@@ -1,12 +1,15 @@
 """Training or validation: each image's side follows from its content."""
 
 import contextlib
+import functools
 import hashlib
 
 import numpy as np
 
 from foldernet import terminal
 from foldernet.datasets.image_list import ImageList
+
+CONTENT_HASH = functools.partial(hashlib.blake2b, digest_size=8)
 
 
 def split_by_content(
@@ -23,7 +26,7 @@ def split_by_content(
         validation_split: share of the images for validation, 0..1.
         cache: where hashes are kept for the next run, as for images.
     """
-    positions = content_positions(images.paths, cache)
+    positions = content_hashes(images.paths, cache) / 2**64  # uniform over contents
     held_out = positions < validation_split
     for label in range(len(images.classes)):
         here = np.flatnonzero(images.labels == label)
@@ -34,31 +37,25 @@ def split_by_content(
     return {"training": images.take(~held_out), "validation": images.take(held_out)}
 
 
-def content_positions(paths: list[str], cache: str = "auto") -> np.ndarray:
-    """A number in [0, 1) for each file, uniform over contents: (n,) float64."""
-    return content_hashes(paths, cache) / 2**64
-
-
 def content_hashes(paths: list[str], cache: str = "auto") -> np.ndarray:
     """A hash of each file's bytes: (n,) uint64.
 
     A file that can't be read counts as empty; the image reader will name it, with the reason.
     """
     from foldernet.images.store import ArrayStore  # a wrong folder is answered without OpenCV
+    from foldernet.images.threads import threads
 
     def digest(position: int) -> np.ndarray:
-        hashed = _hash()
+        hashed = CONTENT_HASH()
         with contextlib.suppress(OSError), open(paths[position], "rb") as file:
-            hashed = hashlib.file_digest(file, _hash)
+            hashed = hashlib.file_digest(file, CONTENT_HASH)
         return np.frombuffer(hashed.digest(), np.uint8)
 
     mode = "memory" if cache == "off" else cache
     digests = ArrayStore(len(paths), paths.__getitem__, digest, (8,), "content, blake2b", mode)
-    for _ in terminal.progress(digests.fill(), "Hashing files", len(digests.missing)):
+    missing = digests.missing.tolist()
+    for _ in terminal.progress(threads.map(digests.row, missing), "Hashing files", len(missing)):
         pass
+    digests.flush()
     rows = np.array(digests.rows(np.arange(len(paths))), np.uint8).reshape(len(paths), 8)
     return rows.view(">u8")[:, 0].astype(np.uint64)
-
-
-def _hash():
-    return hashlib.blake2b(digest_size=8)

@@ -96,11 +96,6 @@ class ArrayStore:
         (row,) = self._kept(self._slot[[position]])
         return self._made(position, make) if row is None else row
 
-    def fill(self) -> Iterator[np.ndarray | ImageError]:
-        """Make every array that is missing; yields each, or why it can't be made."""
-        yield from threads.stream(self._made, self.missing.tolist())
-        self.flush()
-
     def keep(self, positions: np.ndarray) -> None:
         """Forget all files but those at `positions`; they are renumbered, here and in `path_of`."""
         self._slot = self._slot[positions]

@@ -1,6 +1,7 @@
 """The threads that decode and warp images."""
 
 import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 THREADS = os.cpu_count() or 1
@@ -21,12 +22,8 @@ class _Threads:
     def _start(self):
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="images")
 
-    def map(self, function, *items):
-        """As `ThreadPoolExecutor.map`."""
-        return self._pool.map(function, *items)
-
-    def stream(self, function, items: list):
-        """As `map`, for a list of any length."""
+    def map(self, function, items: Sequence) -> Iterator:
+        """As Python's `map`: begun when the first result is asked for."""
         for start in range(0, len(items), AT_ONCE):
             yield from self._pool.map(function, items[start : start + AT_ONCE])
 
