@@ -139,15 +139,12 @@ def _named(kind: str, drawn: dict) -> dict:
 
 def _warp(images, maps, out, size, flags, border, fill) -> None:
     """Warp each image by its own map, into `out`."""
-    channels = out.shape[3]
-    if channels <= CHANNELS_AT_ONCE:
-        for image, affine, warped in zip(images, maps, out, strict=True):
-            pixels = image.astype(out.dtype, copy=False)
+    for image, affine, warped in zip(images, maps, out, strict=True):
+        pixels = image.astype(out.dtype, copy=False)
+        if pixels.shape[2] <= CHANNELS_AT_ONCE:
             cv2.warpAffine(pixels, affine, size, warped, flags, border, fill)
-        return
-    for first in range(0, channels, CHANNELS_AT_ONCE):
-        part = slice(first, first + CHANNELS_AT_ONCE)
-        some = [np.ascontiguousarray(image[..., part]) for image in images]
-        warped = np.empty(out[..., part].shape, out.dtype)
-        _warp(some, maps, warped, size, flags, border, fill)
-        out[..., part] = warped
+        else:
+            parts = np.split(pixels, range(CHANNELS_AT_ONCE, pixels.shape[2], CHANNELS_AT_ONCE), 2)
+            how = size, None, flags, border, fill
+            parts = [cv2.warpAffine(np.ascontiguousarray(part), affine, *how) for part in parts]
+            warped[:] = np.dstack(parts)
