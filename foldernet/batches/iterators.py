@@ -45,7 +45,7 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.n, self.image_data_generator, self.augmented = n, generator, augmented
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
-        self.data_format, self.dtype = generator.data_format, generator.dtype
+        self.dtype = generator.dtype
         self.epoch = self.first = 0
         self.ready = [0.0] * len(self)
         self._ordered = None
@@ -103,16 +103,19 @@ class Batches(keras.utils.PyDataset):
         return known[1]
 
 
-class FileIterator(Batches):
+class DirectoryIterator(Batches):
     """Batches whose images are files: `directory` joined with `filenames`.
 
     Args:
+        images: the files and their classes.
         store: of the decoded images; by default a `PixelStore`.
         options: attributes of `foldernet.images.reader.Rule`, and arguments of `Batches`.
         per_epoch: items in an epoch, item i made from image i % samples; by default the images.
 
     Attributes:
         samples: how many files.
+        classes: (samples,) int, the index of each file's class.
+        num_classes: how many classes there are.
         store: of the decoded images.
         unreadable: path -> reason, of the files met so far.
         class_weight: (classes,) weights, which batches then have as a third part. An argument of
@@ -123,8 +126,7 @@ class FileIterator(Batches):
 
     def __init__(
         self,
-        directory: str,
-        filenames: list[str],
+        images: ImageList,
         generator,
         *,
         target_size: tuple[int, int] = (256, 256),
@@ -135,8 +137,9 @@ class FileIterator(Batches):
     ):
         named = {field.name for field in dataclasses.fields(Rule)} & options.keys()
         rule = Rule(**{name: options.pop(name) for name in named})
-        self.directory, self.filenames = directory, filenames
-        self.samples, self.per_epoch = len(filenames), per_epoch
+        self.directory, self.filenames = images.directory, images.names
+        self.classes, self.num_classes = images.labels, len(images.classes)
+        self.samples, self.per_epoch = len(images), per_epoch
         self.target_size, self.class_mode, self.unreadable = tuple(target_size), class_mode, {}
         self.color_mode, self.interpolation = rule.color_mode, rule.interpolation
         self.store = store or PixelStore(
@@ -188,13 +191,3 @@ class FileIterator(Batches):
         targets = (labels[:, None] == np.arange(self.num_classes)).astype(dtype)
         weights = () if self.class_weight is None else (self.class_weight[labels],)
         return images, targets, *weights
-
-
-class DirectoryIterator(FileIterator):
-    """What `ImageDataGenerator.flow_from_directory` returns."""
-
-    def __init__(self, images: ImageList, generator, *, class_mode="categorical", **options):
-        self.classes, self.num_classes = images.labels, len(images.classes)
-        super().__init__(
-            images.directory, list(images.names), generator, class_mode=class_mode, **options
-        )

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 
 from foldernet.batches import iterators
-from foldernet.batches.iterators import Batches, FileIterator
+from foldernet.batches.iterators import Batches
 from foldernet.datasets.folders import IMAGE_EXTENSIONS
+from foldernet.datasets.image_list import ImageList
 from foldernet.images.reader import MODES, ImageError
 
 CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
@@ -27,7 +28,7 @@ class KerasIterator(Batches):
     def __init__(self, *arguments, save_to_dir=None, save_prefix="", save_format="png", **options):
         super().__init__(*arguments, **options)
         self.save_to_dir, self.save_prefix = save_to_dir, save_prefix
-        self.save_format = save_format
+        self.save_format, self.data_format = save_format, self.image_data_generator.data_format
         self.batch_index, self.lock = 0, threading.Lock()
         if save_to_dir:
             os.makedirs(save_to_dir, exist_ok=True)
@@ -68,7 +69,7 @@ class KerasIterator(Batches):
         self.batch_index = 0
 
 
-class KerasFileIterator(KerasIterator, FileIterator):
+class KerasFileIterator(KerasIterator, iterators.DirectoryIterator):
     """Files, with the targets of every class mode."""
 
     @property
@@ -117,7 +118,7 @@ class KerasFileIterator(KerasIterator, FileIterator):
         return images, targets, self.sample_weight[chosen]
 
 
-class DirectoryIterator(KerasFileIterator, iterators.DirectoryIterator):
+class DirectoryIterator(KerasFileIterator):
     """What `ImageDataGenerator.flow_from_directory` returns."""
 
     def __init__(self, images, generator, *, class_mode="categorical", **options):
@@ -164,11 +165,12 @@ class DataFrameIterator(KerasFileIterator):
     """
 
     def __init__(self, source, generator, **options):
+        files = ImageList.of_classes(source.directory or "", {"": source.filenames})
+        super().__init__(files, generator, **options)
         for name in ("classes", "class_indices", "_targets"):
             if hasattr(source, name):
                 setattr(self, name, getattr(source, name))
         self.sample_weight = source.sample_weight
-        super().__init__(source.directory, source.filenames, generator, **options)
 
     @property
     def labels(self):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from foldernet import terminal
-from foldernet.batches.iterators import Batches, FileIterator
+from foldernet.batches.iterators import Batches, DirectoryIterator
 from foldernet.images.reader import ImageError
 from foldernet.images.store import ArrayStore
 
@@ -64,7 +64,7 @@ class FeatureIterator(Batches):
         labels: (n,) int, the class of each.
     """
 
-    def __init__(self, images: FileIterator, features: np.ndarray, positions: np.ndarray):
+    def __init__(self, images: DirectoryIterator, features: np.ndarray, positions: np.ndarray):
         how = {name: getattr(images, name) for name in ("batch_size", "shuffle", "seed")}
         super().__init__(len(features), images.image_data_generator, **how)
         self.images, self.features, self.positions = images, features, positions
