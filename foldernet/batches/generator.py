@@ -16,10 +16,12 @@ OF_KERAS = set(inspect.signature(KerasGenerator).parameters)
 
 
 class ImageDataGenerator(KerasGenerator):
-    """Batches of augmented images, by the arguments of Keras's ImageDataGenerator.
+    """Batches of augmented images, by the arguments of Keras's ImageDataGenerator that augment.
 
     A batch depends on (seed, epoch, index) alone: any number of workers yields the same ones. With
-    `dtype="uint8"` pixels stay 8 bits all the way to the network: a quarter of the memory.
+    `dtype="uint8"` pixels stay 8 bits all the way to the network: a quarter of the memory. Nothing
+    is standardized here, since networks do that themselves, and channels come last; what scripts
+    for Keras's class rely on besides is in `foldernet.drop_in`.
 
     Args:
         cache: where images are kept once they are decoded and resized: "auto", "memory", "disk" or
@@ -29,9 +31,8 @@ class ImageDataGenerator(KerasGenerator):
     """
 
     def __init__(self, *arguments, cache="auto", **keywords):
-        own = {row.name: row.off for row in ROWS if row.name not in OF_KERAS}
-        for name in own.keys() & keywords.keys():
-            own[name] = keywords.pop(name)
+        others = (row for row in ROWS if row.name not in OF_KERAS)
+        own = {row.name: keywords.pop(row.name, row.off) for row in others}
         super().__init__(*arguments, **keywords)
         self.cache = cache
         vars(self).update(own)
@@ -46,26 +47,17 @@ class ImageDataGenerator(KerasGenerator):
         return DirectoryIterator(directory, self, **options)
 
     def transform_batch(self, images, random):
-        """Augment a batch, and standardize it.
+        """Augment a batch.
 
         Args:
-            images: n of (height, width, channels), whatever `data_format` says.
+            images: n of (height, width, channels).
             random: a `numpy.random.Generator` to draw from; None leaves the images unaugmented.
 
         Returns:
-            (n, height, width, channels), or as `data_format` says, of the generator's dtype.
+            (n, height, width, channels) of the generator's dtype.
         """
         if random is None or not augmentation.is_on(self):
-            batch = np.stack(images)
-        else:
-            drawn = augmentation.draw(self, len(images), images[0].shape[:2], random)
-            batch = augmentation.apply(self, images, drawn, self.dtype)
-        batch = self._in_data_format(batch).astype(self.dtype, copy=False)
-        if self.preprocessing_function or self.samplewise_center:
-            return np.stack([self.standardize(image) for image in batch]).astype(self.dtype)
-        return self.standardize(batch)
-
-    def _in_data_format(self, batch):
-        if self.data_format == "channels_last":
-            return batch
-        return np.ascontiguousarray(np.moveaxis(batch, 3, 1))
+            return np.stack(images).astype(self.dtype, copy=False)
+        drawn = augmentation.draw(self, len(images), images[0].shape[:2], random)
+        batch = augmentation.apply(self, images, drawn, self.dtype)
+        return batch.astype(self.dtype, copy=False)

@@ -124,6 +124,18 @@ class ImageDataGenerator(batches.ImageDataGenerator):
         source = KerasGenerator.flow_from_dataframe(self, dataframe, **arguments)
         return DataFrameIterator(source, self, keep_aspect_ratio=keep_aspect_ratio, **options)
 
+    def transform_batch(self, images, random):
+        """As of the base, and standardized; axes in the order of `data_format`."""
+        batch = self._in_data_format(super().transform_batch(images, random))
+        if self.preprocessing_function or self.samplewise_center:
+            return np.stack([self.standardize(image) for image in batch]).astype(self.dtype)
+        return self.standardize(batch)
+
+    def _in_data_format(self, batch):
+        if self.data_format == "channels_last":
+            return batch
+        return np.ascontiguousarray(np.moveaxis(batch, 3, 1))
+
     def get_random_transform(self, img_shape, seed=None):
         """Draw the parameters of one image's transformation, under Keras's names.
 
@@ -161,12 +173,11 @@ def _scan(directory, classes: list[str] | None, follow_links: bool) -> ImageList
     """A folder's images; as in Keras, a class that is given and has no folder has no images."""
     if not classes:
         return folders.scan(directory, follow_links=follow_links)
-    names, labels = [], []
-    for index, label in enumerate(classes):
+    names_of = {label: [] for label in classes}
+    for label in classes:
         if os.path.isdir(os.path.join(directory, label)):
-            names += folders.list_images(directory, label, follow_links)
-        labels += [index] * (len(names) - len(labels))
-    return ImageList(os.fspath(directory), names, np.array(labels, "int32"), tuple(classes))
+            names_of[label] = folders.list_images(directory, label, follow_links)
+    return ImageList.of_classes(directory, names_of)
 
 
 def _may_be_image(folder: str, name) -> bool:
