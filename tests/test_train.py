@@ -216,7 +216,7 @@ def test_a_run_is_never_overwritten(trained, stripes_folder, monkeypatch, capsys
     monkeypatch.chdir(trained)
     before = {path: path.read_bytes() for path in Path("models/first").iterdir()}
     assert train.main([str(stripes_folder), *QUICK, "--name", "first"]) == 1
-    assert "There is a run 'first'" in capsys.readouterr().err
+    assert "The run 'first' can't be made ('models/first': File exists)" in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in Path("models/first").iterdir()}
 
 

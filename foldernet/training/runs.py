@@ -106,24 +106,20 @@ def created(given_name: str | None, default_name: str) -> Run:
         UserError: the name is taken, or the folders can't be made.
     """
     name = given_name or f"{default_name}-{datetime.now():%Y%m%d-%H%M%S}"
-    for number in itertools.count(1):
-        run = Run(name if number == 1 else f"{name}-{number}")
+    run = Run(name)
+    for number in itertools.count(2):
         try:
             run.models.mkdir(parents=True)
             run.logs.mkdir(parents=True)
-            return run
-        except FileExistsError:
-            if given_name:
-                raise UserError(
-                    f"There is a run '{name}' in '{MODELS}' or '{LOGS}' already. Choose another"
-                    " --name, or none; an unfinished run continues with --resume."
-                ) from None
+            break
         except OSError as error:
-            raise UserError(
-                f"'{run.models}' and '{run.logs}' can't be made ({error.strerror}). Choose another"
-                " --name."
-            ) from error
-    raise AssertionError("count() has no end")
+            if given_name or not isinstance(error, FileExistsError):
+                raise UserError(
+                    f"The run '{run.name}' can't be made ('{error.filename}': {error.strerror})."
+                    " Choose another --name, or none; an unfinished run continues with --resume."
+                ) from error
+            run = Run(f"{name}-{number}")
+    return run
 
 
 def find(name: str | Path | None, mode: str) -> Path:
@@ -140,10 +136,9 @@ def find(name: str | Path | None, mode: str) -> Path:
         for path in (MODELS / name, Path(name)):
             if path.exists():
                 return path
-        others = terminal.listed((path.parent.name for path in newest_first), 5)
+        others = terminal.listed((path.parent.name for path in newest_first), 5) or "none"
         raise UserError(
-            f"There is no run '{name}' in '{MODELS}', nor a file of that name."
-            f"{f' There are {others}.' if others else ''}"
+            f"There is no run '{name}' in '{MODELS}', nor a file of that name. Runs: {others}."
         )
     for path in newest_first:
         if model_file.read_metadata(path).get("mode") == mode:
