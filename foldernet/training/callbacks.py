@@ -120,8 +120,8 @@ class ProgressLog(keras.callbacks.Callback):
         )
 
 
-class BestModel(keras.callbacks.ModelCheckpoint):
-    """ModelCheckpoint for the best epoch by several scores, ties in one decided by the next.
+class BestModel(keras.callbacks.Callback):
+    """Saves the model of the best epoch by several scores, ties in one decided by the next.
 
     The file is written whole, with what prediction needs inside it.
 
@@ -139,7 +139,7 @@ class BestModel(keras.callbacks.ModelCheckpoint):
     kept = ("best_score", "best_epoch")
 
     def __init__(self, network: keras.Model, path: Path, monitors: tuple[str, ...], metadata: dict):
-        super().__init__(path, monitor=monitors[0].lstrip("-"))
+        super().__init__()
         self.network, self.path = network, path
         self.monitors, self.metadata = monitors, metadata
         self.best_score = self.best_epoch = None
@@ -160,8 +160,4 @@ class BestModel(keras.callbacks.ModelCheckpoint):
             raise UserError(
                 "The validation loss was NaN or infinite in every epoch. Lower --learning-rate."
             )
-        try:
-            return model_file.load_model(self.path)
-        except UserError as error:
-            last = self.path.with_name("last.keras")
-            raise UserError(f"{error} What the last epoch left is in '{last}'.") from error
+        return model_file.load_model(self.path)
