@@ -108,9 +108,9 @@ def listed(names: Iterable[object], at_most: int = 10) -> str:
     return ", ".join(names)
 
 
-def count(number: int, noun: str, plural: str | None = None) -> str:
+def count(number: int, noun: str) -> str:
     """`1 image`, `2,000 images`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
 
 
 def number(value: float) -> str:
