@@ -33,7 +33,7 @@ SIDE, SIZE = 60, 48  # pixels of the files, and of the batches
 
 def measure_growth(folder: str) -> dict:
     """Seconds of the first and of later epochs, in this process."""
-    from foldernet.batches.generator import ImageDataGenerator
+    from foldernet import ImageDataGenerator
 
     started = time.perf_counter()
     generator = ImageDataGenerator(**PUBLISHED, dtype="uint8", cache="disk")

@@ -51,7 +51,7 @@ def generator(module: str):
 # name -> what is imported before the clock starts, and what lists the files
 CONTESTANTS = {
     "os.scandir": ("os", floor),
-    "foldernet": ("foldernet.batches.generator", generator("foldernet.batches.generator")),
+    "foldernet": ("foldernet.drop_in.generator", generator("foldernet.drop_in.generator")),
     "keras": (
         "tensorflow.keras.preprocessing.image",
         generator("tensorflow.keras.preprocessing.image"),

@@ -26,7 +26,7 @@ from foldernet.batches.generator import ImageDataGenerator
 from foldernet.checks import quarantine
 from foldernet.checks.duplicates import NEAR_BITS, nearest
 from foldernet.checks.findings import format_named
-from foldernet.datasets.folders import IMAGE_EXTENSIONS
+from foldernet.datasets.folders import IMAGE_EXTENSIONS, scan
 from foldernet.images.reader import FORMATS, read_image
 from foldernet.images.store import PixelStore
 
@@ -521,7 +521,7 @@ def test_an_image_that_goes_bad_is_replaced_by_the_same_one_each_time(tmp_path, 
     folder = stripes(tmp_path / "set", dict.fromkeys(STRIPES, 4))
     found = []
     for _ in range(2):
-        iterator = ImageDataGenerator(cache="off").flow_from_directory(folder, seed=1)
+        iterator = ImageDataGenerator(cache="off").flow_from_directory(scan(folder), seed=1)
         (folder / "down/002.png").write_text("gone bad")
         found.append(iterator[0][0])
         assert pace(0, [{"seconds": 1.0}], {"training": iterator})["images_replaced"] == 1

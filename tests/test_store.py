@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT, STRIPES, stripes
 
 from foldernet.batches.generator import ImageDataGenerator
+from foldernet.datasets.folders import scan
 from foldernet.images import store as stores
 from foldernet.images.reader import ImageError
 from foldernet.images.store import ArrayStore
@@ -353,7 +354,8 @@ def batches_of(folder, cache, workers, epochs=2) -> list[bytes]:
     generator = ImageDataGenerator(
         rotation_range=20, zoom_range=0.2, horizontal_flip=True, dtype="uint8", cache=cache
     )
-    iterator = generator.flow_from_directory(folder, target_size=(24, 20), batch_size=16, seed=5)
+    images = scan(folder)
+    iterator = generator.flow_from_directory(images, target_size=(24, 20), batch_size=16, seed=5)
     iterator.workers = workers
     adapter = PyDatasetAdapter(iterator)
     found = []

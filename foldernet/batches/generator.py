@@ -1,7 +1,6 @@
 """`ImageDataGenerator`: augmented batches of images, by the arguments of Keras's class."""
 
 import inspect
-import os
 
 import numpy as np
 from keras.src.legacy.preprocessing.image import ImageDataGenerator as KerasGenerator
@@ -9,7 +8,6 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator as KerasGene
 from foldernet.augmentations import ROWS
 from foldernet.batches import augmentation
 from foldernet.batches.iterators import DirectoryIterator
-from foldernet.datasets import folders
 from foldernet.datasets.image_list import ImageList
 
 OF_KERAS = set(inspect.signature(KerasGenerator).parameters)
@@ -37,13 +35,8 @@ class ImageDataGenerator(KerasGenerator):
         self.cache = cache
         vars(self).update(own)
 
-    def flow_from_directory(
-        self, directory: str | os.PathLike | ImageList, **options
-    ) -> DirectoryIterator:
-        """Batches of the images in a folder of class folders, or of a list; the options are those
-        of `DirectoryIterator`."""
-        if not isinstance(directory, ImageList):
-            directory = folders.scan(directory)
+    def flow_from_directory(self, directory: ImageList, **options) -> DirectoryIterator:
+        """Batches of images that have been listed; the options are those of `DirectoryIterator`."""
         return DirectoryIterator(directory, self, **options)
 
     def transform_batch(self, images, random):

@@ -29,7 +29,7 @@ class Batches(keras.utils.PyDataset):
     Attributes:
         epoch: whose batches `iterator[index]` yields; `fit` counts it up.
         first: the batch of this epoch that `iterator[0]` is: above 0 in an epoch that is resumed.
-        ready: when each `iterator[index]` was last ready, by time.perf_counter().
+        ready: index -> when `iterator[index]` was last ready, by time.perf_counter().
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Batches(keras.utils.PyDataset):
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.dtype = generator.dtype
         self.epoch = self.first = 0
-        self.ready = [0.0] * len(self)
+        self.ready: dict[int, float] = {}
         self._ordered = None
         self._entropy = np.random.randint(2**31) if seed is None else seed
 
@@ -130,7 +130,6 @@ class DirectoryIterator(Batches):
         generator,
         *,
         target_size: tuple[int, int] = (256, 256),
-        class_mode: str | None = "categorical",
         store=None,
         per_epoch: int | None = None,
         **options,
@@ -140,8 +139,7 @@ class DirectoryIterator(Batches):
         self.directory, self.filenames = images.directory, images.names
         self.classes, self.num_classes = images.labels, len(images.classes)
         self.samples, self.per_epoch = len(images), per_epoch
-        self.target_size, self.class_mode, self.unreadable = tuple(target_size), class_mode, {}
-        self.color_mode, self.interpolation = rule.color_mode, rule.interpolation
+        self.target_size, self.unreadable = tuple(target_size), {}
         self.store = store or PixelStore(
             self.samples, self.path, self.target_size, rule, generator.cache
         )
@@ -183,8 +181,6 @@ class DirectoryIterator(Batches):
         raise ImageError(error.path, f"{error.reason}; and no other image can be read")
 
     def _with_targets(self, images, chosen):
-        if self.class_mode is None:
-            return images
         # 8 bits would be too few for classes.
         dtype = "float32" if np.issubdtype(self.dtype, np.integer) else self.dtype
         labels = self.classes[chosen]

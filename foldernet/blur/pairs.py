@@ -77,7 +77,6 @@ class BlurIterator(DirectoryIterator):
             images,
             generator,
             color_mode="grayscale",
-            class_mode=None,
             store=store,
             per_epoch=crops,
             augmented=blurred is None,

@@ -72,8 +72,6 @@ def _leave_out(iterator: Any, positions: Any) -> None:
     kept = np.setdiff1d(np.arange(iterator.samples), positions)
     iterator.store.keep(kept)
     iterator.filenames = [iterator.filenames[position] for position in kept]
-    if iterator.class_mode is not None:
-        iterator.classes = iterator.classes[kept]
+    iterator.classes = iterator.classes[kept]
     iterator.samples = len(kept)
     iterator.n = iterator.per_epoch or iterator.samples
-    iterator.ready = [0.0] * len(iterator)

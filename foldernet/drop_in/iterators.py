@@ -72,6 +72,11 @@ class KerasIterator(Batches):
 class KerasFileIterator(KerasIterator, iterators.DirectoryIterator):
     """Files, with the targets of every class mode."""
 
+    def __init__(self, *arguments, class_mode="categorical", **options):
+        super().__init__(*arguments, **options)
+        self.class_mode, rule = class_mode, self.store.rule
+        self.color_mode, self.interpolation = rule.color_mode, rule.interpolation
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
         channels = (MODES[self.color_mode][1],)
