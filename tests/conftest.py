@@ -15,6 +15,9 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from foldernet.datasets.folders import class_images  # noqa: E402
+from foldernet.datasets.image_list import ImageList  # noqa: E402
+
 STRIPES = {"across": (0, 4), "down": (4, 0), "plain": (0, 0)}  # class -> waves along (y, x)
 
 
@@ -25,6 +28,11 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "warnoptions", ["error"])
     return tmp_path
+
+
+def scan(folder, follow_links=True) -> ImageList:
+    """The images in the class folders of a folder."""
+    return ImageList.of_classes(folder, class_images(folder, follow_links))
 
 
 def stripes(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:

@@ -14,7 +14,7 @@ from unittest.mock import Mock
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, STRIPES, stripes
+from conftest import ROOT, STRIPES, scan, stripes
 from PIL import Image
 from test_resume import interrupt
 
@@ -26,7 +26,7 @@ from foldernet.batches.generator import ImageDataGenerator
 from foldernet.checks import quarantine
 from foldernet.checks.duplicates import NEAR_BITS, nearest
 from foldernet.checks.findings import format_named
-from foldernet.datasets.folders import IMAGE_EXTENSIONS, scan
+from foldernet.datasets.folders import IMAGE_EXTENSIONS
 from foldernet.images.reader import FORMATS, read_image
 from foldernet.images.store import PixelStore
 

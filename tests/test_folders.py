@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import scan
 from PIL import Image
 
 from foldernet import rooms, shipped
 from foldernet.datasets import folders
-from foldernet.datasets.folders import expand, find, scan
+from foldernet.datasets.folders import expand, find
 from foldernet.datasets.image_list import ImageList
 from foldernet.datasets.split import split_by_content
 from foldernet.shipped import unpacked

@@ -13,11 +13,11 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import scan
 from keras.src.legacy.preprocessing import image as keras_image
 from PIL import Image
 
 import foldernet
-from foldernet.datasets import folders
 from foldernet.datasets.split import split_by_content
 from foldernet.images.reader import ImageError
 
@@ -175,7 +175,7 @@ def test_given_classes_keep_their_order(pets):
 
 
 def test_listing_can_stand_for_the_folder(pets, capsys):
-    listing = split_by_content(folders.scan(pets), 0.5)["training"]
+    listing = split_by_content(scan(pets), 0.5)["training"]
     iterator = Generator().flow_from_directory(listing, shuffle=False)
     assert iterator.filepaths == listing.paths
     assert iterator.class_indices == {"cat": 0, "dog": 1, "owl": 2}
@@ -189,7 +189,7 @@ def test_folder_without_class_folders_has_no_images(tmp_path, capsys):
 
 
 def test_named_classes_are_listed_in_the_order_given(pets):
-    named = list(reversed(folders.scan(pets).classes))
+    named = list(reversed(scan(pets).classes))
     iterator = foldernet.ImageDataGenerator().flow_from_directory(
         pets, classes=named, batch_size=1000
     )

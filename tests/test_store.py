@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, STRIPES, stripes
+from conftest import ROOT, STRIPES, scan, stripes
 
 from foldernet.batches.generator import ImageDataGenerator
-from foldernet.datasets.folders import scan
 from foldernet.images import store as stores
 from foldernet.images.reader import ImageError
 from foldernet.images.store import ArrayStore

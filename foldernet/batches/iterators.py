@@ -1,6 +1,7 @@
 """Batches as pure functions of (seed, epoch, index), whichever thread asks and how often."""
 
 import dataclasses
+import functools
 import os
 import time
 import warnings
@@ -48,7 +49,6 @@ class Batches(keras.utils.PyDataset):
         self.dtype = generator.dtype
         self.epoch = self.first = 0
         self.ready: dict[int, float] = {}
-        self._ordered = None
         self._entropy = np.random.randint(2**31) if seed is None else seed
 
     def batch(self, epoch: int, index: int) -> Any:
@@ -92,15 +92,13 @@ class Batches(keras.utils.PyDataset):
         return batch
 
     def _order(self, epoch: int) -> np.ndarray:
-        """The items in the order in which the epoch takes them."""
-        # Kept for the epoch: made anew for each batch, it would cost as much as there are images.
-        known = self._ordered  # read once; another thread may replace it, whole
-        if known is None or known[0] != (epoch, self.n):
-            order = np.arange(self.n)
-            if self.shuffle:
-                order = np.random.default_rng([self._entropy, epoch]).permutation(self.n)
-            known = self._ordered = ((epoch, self.n), order)
-        return known[1]
+        return order(self.n, self.shuffle, self._entropy, epoch)
+
+
+@functools.lru_cache(maxsize=4)  # anew for each batch, it would cost as much as there are images
+def order(n: int, shuffle: bool, entropy: int, epoch: int) -> np.ndarray:
+    """The items in the order in which an epoch takes them: (n,) int, not to be written to."""
+    return np.random.default_rng([entropy, epoch]).permutation(n) if shuffle else np.arange(n)
 
 
 class DirectoryIterator(Batches):
@@ -160,7 +158,7 @@ class DirectoryIterator(Batches):
 
     def _images(self, chosen):
         """n of (height, width, channels) uint8, and the positions that they are of."""
-        chosen = chosen % self.samples if self.per_epoch else chosen.copy()
+        chosen = chosen % self.samples
         rows = self.store.rows(chosen)
         for index, row in enumerate(rows):
             if isinstance(row, ImageError):
@@ -175,15 +173,13 @@ class DirectoryIterator(Batches):
         for step in range(1, self.samples):
             candidate = (position + step) % self.samples
             if self.path(candidate) not in self.unreadable:
-                (row,) = self.store.rows(np.array([candidate]))
+                row = self.store.row(candidate)
                 if not isinstance(row, ImageError):
                     return row, candidate
         raise ImageError(error.path, f"{error.reason}; and no other image can be read")
 
     def _with_targets(self, images, chosen):
-        # 8 bits would be too few for classes.
-        dtype = "float32" if np.issubdtype(self.dtype, np.integer) else self.dtype
         labels = self.classes[chosen]
-        targets = (labels[:, None] == np.arange(self.num_classes)).astype(dtype)
+        targets = (labels[:, None] == np.arange(self.num_classes)).astype("float32")
         weights = () if self.class_weight is None else (self.class_weight[labels],)
         return images, targets, *weights

@@ -132,7 +132,7 @@ def split_folders(root: Path, of_classes: bool = True) -> dict[str, Path]:
     return found
 
 
-def scan(directory: str | os.PathLike, follow_links: bool = True) -> ImageList:
+def class_images(directory: str | os.PathLike, follow_links: bool = True) -> dict[str, list[str]]:
     """List the images in the class folders of `directory`, at any depth.
 
     Hidden files and folders are passed over, as are files without one of `IMAGE_EXTENSIONS`, in
@@ -145,13 +145,8 @@ def scan(directory: str | os.PathLike, follow_links: bool = True) -> ImageList:
         follow_links: enter folders that are symbolic links.
 
     Returns:
-        An ImageList; a class folder without images is a class, too.
+        Class -> paths relative to `directory`, sorted by class; one without images is there, too.
     """
-    return ImageList.of_classes(directory, class_images(directory, follow_links))
-
-
-def class_images(directory: str | os.PathLike, follow_links: bool = True) -> dict[str, list[str]]:
-    """Class -> the paths of its images, as `scan` lists them; in the order of the classes."""
     names_of = defaultdict(list)
     for folder in subfolders(directory):
         label = unicodedata.normalize("NFC", folder)

@@ -27,13 +27,13 @@ def split_by_content(
         cache: where hashes are kept for the next run, as for images.
     """
     positions = content_hashes(images.paths, cache) / 2**64  # uniform over contents
-    held_out = positions < validation_split
-    for label in range(len(images.classes)):
-        here = np.flatnonzero(images.labels == label)
-        if len(here) and held_out[here].all():
-            held_out[here[positions[here] == positions[here].max()]] = False
-        elif len(here) and not held_out[here].any() and np.ptp(positions[here]):
-            held_out[here[positions[here] == positions[here].min()]] = True
+    held_out = np.zeros(len(images), bool)
+    for label in np.unique(images.labels):
+        here = images.labels == label
+        lowest, highest = positions[here].min(), positions[here].max()
+        # Above the lowest, but not above the highest: one image at least on each side.
+        share = min(max(validation_split, np.nextafter(lowest, 1)), highest)
+        held_out[here] = positions[here] < share
     return {"training": images.take(~held_out), "validation": images.take(held_out)}
 
 

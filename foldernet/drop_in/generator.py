@@ -171,12 +171,11 @@ class ImageDataGenerator(batches.ImageDataGenerator):
 
 def _scan(directory, classes: list[str] | None, follow_links: bool) -> ImageList:
     """A folder's images; as in Keras, a class that is given and has no folder has no images."""
-    if not classes:
-        return folders.scan(directory, follow_links=follow_links)
-    names_of = {label: [] for label in classes}
-    for label in classes:
+    names_of = {label: [] for label in classes or ()}
+    for label in names_of:
         if os.path.isdir(os.path.join(directory, label)):
             names_of[label] = folders.list_images(directory, label, follow_links)
+    names_of = names_of or folders.class_images(directory, follow_links)
     return ImageList.of_classes(directory, names_of)
 
 
