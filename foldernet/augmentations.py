@@ -122,8 +122,7 @@ def options_of(rows: Sequence[Row]) -> type[Options]:
     fields = []
     for row in rows:
         about = tyro.conf.arg(help=row.help, help_behavior_hint="" if row.default is None else None)
-        default = dataclasses.field(default=row.default)
-        fields.append((row.name, Annotated[row.type, row.range, about], default))
+        fields.append((row.name, Annotated[row.type, row.range, about], row.default))
     return dataclasses.make_dataclass("Rows", fields, bases=(Options,), frozen=True)
 
 

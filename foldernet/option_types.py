@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from foldernet.terminal import UserError
+from foldernet.terminal import UserError, listed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +63,8 @@ def _check(name: str, value: Any, annotation: Any) -> None:
     if value is None:
         return
     kind, option = _kind(annotation), flag(name)
-    if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
-        choices = ", ".join(typing.get_args(kind))
-        raise UserError(f"{option} '{value}' is unknown. Choose from {choices}.")
+    if typing.get_origin(kind) is Literal and value not in (choices := typing.get_args(kind)):
+        raise UserError(f"{option} '{value}' is unknown. Choose from {listed(choices)}.")
     ranges = (mark for mark in marks(annotation) if isinstance(mark, Range))
     for limits in (range for range in ranges if value != range.word):
         low, high = limits.low, limits.high

@@ -80,12 +80,11 @@ def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
 def printable(text: str) -> str:
     """`text` with control characters and undecodable bytes escaped: a file's name is not trusted
     to leave the terminal as it is."""
-    return "".join(
-        letter
-        if letter.isprintable()
-        else letter.encode("unicode_escape", "surrogatepass").decode()
-        for letter in text
-    )
+
+    def escaped(letter: str) -> str:
+        return letter.encode("unicode_escape", "surrogatepass").decode()
+
+    return "".join(letter if letter.isprintable() else escaped(letter) for letter in text)
 
 
 def _lines(text: str) -> str:
@@ -162,9 +161,8 @@ def table(rows: list[tuple[Any, ...]]) -> str:
     for cell in rows[-1]:
         grid.add_column(justify="right" if isinstance(cell, int) else "left", no_wrap=True)
     for row in rows:
-        grid.add_row(
-            *(f"{cell:,}" if isinstance(cell, int) else printable(str(cell)) for cell in row)
-        )
+        cells = (f"{cell:,}" if isinstance(cell, int) else printable(str(cell)) for cell in row)
+        grid.add_row(*cells)
     console = Console(width=10_000, markup=False, highlight=False, emoji=False)
     with console.capture() as captured:
         console.print(grid)

@@ -84,9 +84,7 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         if not 0 <= index < self.num_batches:
-            raise ValueError(
-                f"Batch {index} was asked for, and there are {self.num_batches}, from 0 on."
-            )
+            raise ValueError(f"Batch {index} was asked for, and there are {self.num_batches}.")
         batch = self.batch(self.epoch, self.first + index)
         self.ready[index] = time.perf_counter()
         return batch
@@ -138,9 +136,7 @@ class DirectoryIterator(Batches):
         self.classes, self.num_classes = images.labels, len(images.classes)
         self.samples, self.per_epoch = len(images), per_epoch
         self.target_size, self.unreadable = tuple(target_size), {}
-        self.store = store or PixelStore(
-            self.samples, self.path, self.target_size, rule, generator.cache
-        )
+        self.store = store or PixelStore(len(images), self.path, target_size, rule, generator.cache)
         super().__init__(per_epoch or self.samples, generator, **options)
 
     def path(self, position: int) -> str:

@@ -214,9 +214,8 @@ def _check_depth(image: Image.Image) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"not an image of a known format ({', '.join(FORMATS)})"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+    said = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return said or type(error).__name__
 
 
 def _orientation(image: Image.Image) -> int:

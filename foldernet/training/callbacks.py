@@ -92,13 +92,11 @@ class ProgressLog(keras.callbacks.Callback):
     def __init__(self, checkpoint: "BestModel", batches, epochs: int):
         super().__init__()
         self.checkpoint, self.batches, self.epochs = checkpoint, batches, epochs
-        self.bar = None
 
     def on_epoch_begin(self, epoch, logs=None):
         self.shown = time.monotonic()
         self.title = f"epoch {epoch + 1:{len(str(self.epochs))}}/{self.epochs}"
-        if sys.stderr.isatty():
-            self.bar = keras.utils.Progbar(len(self.batches))
+        self.bar = keras.utils.Progbar(len(self.batches)) if sys.stderr.isatty() else None
 
     def on_train_batch_end(self, batch, logs=None):
         done = self.batches.first + batch + 1
