@@ -445,7 +445,7 @@ def test_complete_data_set_is_found_without_a_word(root, capsys):
 
 def test_one_class_only_is_an_error_that_names_it(root):
     add_classes(root, ("cat",))
-    with pytest.raises(UserError, match=r"only one class, 'cat', .* at least two"):
+    with pytest.raises(UserError, match=r"too few classes: cat\. .* at least two"):
         find(root)
 
 

@@ -217,10 +217,9 @@ def _training_classes(directory: Path, names_of: dict[str, list[str]]) -> list[s
     """The classes that have training images; raises UserError unless there are two."""
     classes = [label for label, names in names_of.items() if names]
     if len(classes) < 2:
-        found = f"images of only one class, '{classes[0]}'" if classes else "no images in folders"
         raise NoClassesError(
-            f"'{directory}' holds {found}, and a classifier needs at least two classes."
-            f" Expected {EXPECTED}."
+            f"'{directory}' holds images of too few classes: {terminal.listed(classes) or 'none'}."
+            f" A classifier needs at least two. Expected {EXPECTED}."
         )
     if empty := sorted(names_of.keys() - {*classes}):
         terminal.warn(f"no images in class {terminal.listed(empty)}; left out")

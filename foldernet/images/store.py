@@ -176,8 +176,8 @@ class ArrayStore:
         elif folder() not in _warned:
             _warned.add(folder())
             reason = getattr(error, "strerror", None) or error
-            then = "decoded again in every epoch" if self._rows is None else "kept in memory"
-            terminal.warn(f"no cache in {folder()} ({reason}); images are {then}")
+            then = "what memory doesn't keep is decoded again in every epoch"
+            terminal.warn(f"no cache in {folder()} ({reason}); {then}")
 
 
 class PixelStore(ArrayStore):
