@@ -65,7 +65,8 @@ class Batches(keras.utils.PyDataset):
         """What a batch draws its random numbers from, and its items."""
         # A stream of its own for each batch; the order has [seed, epoch].
         random = np.random.default_rng([self._entropy, epoch, index])
-        return random, self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        items = order(self.n, self.shuffle, self._entropy, epoch)
+        return random, items[index * self.batch_size : (index + 1) * self.batch_size]
 
     def begin(self, epoch: int, first: int = 0) -> None:
         """Have `fit` take this epoch next, from batch `first` on."""
@@ -88,9 +89,6 @@ class Batches(keras.utils.PyDataset):
         batch = self.batch(self.epoch, self.first + index)
         self.ready[index] = time.perf_counter()
         return batch
-
-    def _order(self, epoch: int) -> np.ndarray:
-        return order(self.n, self.shuffle, self._entropy, epoch)
 
 
 @functools.lru_cache(maxsize=4)  # anew for each batch, it would cost as much as there are images

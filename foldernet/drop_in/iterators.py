@@ -36,8 +36,8 @@ class KerasIterator(Batches):
     def batch(self, epoch, index):
         batch = super().batch(epoch, index)
         if self.save_to_dir:
-            chosen = self._order(epoch)[index * self.batch_size :]
-            for image, position in zip(keras.tree.flatten(batch)[0], chosen, strict=False):
+            _, chosen = self.drawn(epoch, index)
+            for image, position in zip(keras.tree.flatten(batch)[0], chosen, strict=True):
                 name = f"{self.save_prefix}_{position}_{epoch}.{self.save_format}"
                 drawn = keras.utils.array_to_img(image, self.data_format, scale=True)
                 drawn.save(os.path.join(self.save_to_dir, name))
