@@ -89,8 +89,8 @@ class Checkpoint(keras.callbacks.Callback):
             self.state, self.written = None, time.monotonic()
             done = f"after {self.first} of {len(self.batches)} steps"
             terminal.status(f"Resuming in epoch {epoch + 1}, {done}")
-        elif self.written is None and (error := self._write(0)):
-            raise error
+        elif self.written is None:
+            self._write(0)
         self.batches.begin(epoch, self.first)
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -138,7 +138,7 @@ class Checkpoint(keras.callbacks.Callback):
             for name, value in state.callbacks.get(type(callback).__name__, {}).items():
                 setattr(callback, name, value)
 
-    def _write(self, batch: int) -> OSError | None:
+    def _write(self, batch: int) -> None:
         """Write the state before `batch` of this epoch; where that fails, say so, and leave the one
         before."""
         self.written = time.monotonic()
@@ -155,8 +155,6 @@ class Checkpoint(keras.callbacks.Callback):
             states.write(self.folder, state)
         except OSError as error:
             terminal.warn(f"no checkpoint can be written to '{self.folder}' ({error.strerror})")
-            return error
-        return None
 
     def _diverged(self, what: str) -> UserError:
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
