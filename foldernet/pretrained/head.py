@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -46,29 +46,25 @@ def solve(features: np.ndarray, labels: np.ndarray, class_weight: str | None = N
     views, width = features.shape[1:]
     flat, targets = features.reshape(-1, width), np.repeat(labels, views)
     scaler = StandardScaler().fit(flat)
-    seen = scaler.transform(flat)
-
-    def fitted(strength: float, rows: np.ndarray | slice) -> LogisticRegression:
-        solver = LogisticRegression(C=strength, max_iter=1000, class_weight=class_weight)
-        return solver.fit(seen[rows], targets[rows])
-
+    model = LogisticRegression(C=USUAL, max_iter=1000, class_weight=class_weight)
+    pairs = list(folds(labels, views))
+    if pairs:
+        scores = {"scoring": ("neg_log_loss", "accuracy"), "refit": "neg_log_loss"}
+        model = GridSearchCV(model, {"C": STRENGTHS}, cv=pairs, **scores)
     # Products of this size are no work for several threads, and where other programs have the cores
     # these would wait for each other: thirty times as long, on two of them.
     with threadpool_limits(1):
-        strength, accuracy, best = USUAL, None, np.inf
-        pairs = list(folds(labels, views))
-        for tried in STRENGTHS if pairs else ():
-            scores = [_score(fitted(tried, a), seen[b], targets[b]) for a, b in pairs]
-            loss, right = np.mean(scores, axis=0)
-            if loss < best:
-                strength, accuracy, best = tried, float(right), loss
-        solution = fitted(strength, np.s_[:])
+        model.fit(scaler.transform(flat), targets)
+    solution, accuracy = model, None
+    if pairs:
+        solution = model.best_estimator_
+        accuracy = float(model.cv_results_["mean_test_accuracy"][model.best_index_])
     kernel, bias = solution.coef_.T, solution.intercept_
     if kernel.shape[1] == 1:  # of two classes scikit-learn has the second one's log-odds
         kernel, bias = kernel * [-0.5, 0.5], bias * [-0.5, 0.5]
     kernel = kernel / scaler.scale_[:, None]
     bias = bias - scaler.mean_ @ kernel
-    return Head(kernel.astype("float32"), bias.astype("float32"), strength, accuracy)
+    return Head(kernel.astype("float32"), bias.astype("float32"), solution.C, accuracy)
 
 
 def folds(labels: np.ndarray, views: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -89,10 +85,3 @@ def folds(labels: np.ndarray, views: int) -> Iterator[tuple[np.ndarray, np.ndarr
     rows = some[:, None] * views + np.arange(views)
     for learned, scored in splitter.split(some, labels[some]):
         yield rows[learned].ravel(), rows[scored].ravel()
-
-
-def _score(solution: LogisticRegression, seen: np.ndarray, targets: np.ndarray) -> tuple:
-    """Log loss, and accuracy."""
-    probabilities = solution.predict_proba(seen)
-    of_true = probabilities[np.arange(len(targets)), targets]
-    return -np.log(of_true + 1e-9).mean(), (probabilities.argmax(axis=1) == targets).mean()

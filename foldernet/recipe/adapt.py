@@ -37,9 +37,8 @@ def adapt(session, task, stages: list[Stage]) -> RecipeOptions:
     from foldernet.recipe.callbacks import AveragedWeights, MixedPrecision
 
     options, whole, untouched = session.options, stages[-1], task.compile_arguments
-    bfloat16 = {"on": True, "off": False}.get(options.mixed_precision)
-    if bfloat16 is None:
-        bfloat16 = _suits_bfloat16(whole.network)
+    auto = options.mixed_precision == "auto"
+    bfloat16 = _suits_bfloat16(whole.network) if auto else options.mixed_precision == "on"
     added = []
 
     def compile_arguments(steps_per_epoch: int, own: RecipeOptions) -> tuple[dict, list]:
@@ -54,14 +53,22 @@ def adapt(session, task, stages: list[Stage]) -> RecipeOptions:
         return arguments, [*fresh, *added, *schedule]
 
     task.compile_arguments = compile_arguments
-    if options.time or options.learning_rate == "find":
-        from foldernet.recipe import trials
+    weights = [variable.numpy() for variable in whole.network.variables]
+    found = []  # callbacks that trials don't have, as there is no run yet
+    if options.learning_rate == "find":
+        from foldernet.recipe import range_test
 
-        weights = [variable.numpy() for variable in whole.network.variables]
-        options, callbacks = trials.run(session, task, stages)
-        added += callbacks
-        for variable, value in zip(whole.network.variables, weights, strict=True):
-            variable.assign(value)
+        rate, figure = range_test.find(session, task, whole)
+        options = dataclasses.replace(options, learning_rate=rate)
+        found.append(figure)
+    if options.time:
+        from foldernet.recipe import time_budget
+
+        found.append(time_budget.keep(session, task, stages))
+        options = dataclasses.replace(options, epochs=sum(stage.epochs for stage in stages))
+    added += found
+    for variable, value in zip(whole.network.variables, weights, strict=True):
+        variable.assign(value)
     return options
 
 

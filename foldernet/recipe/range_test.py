@@ -4,14 +4,47 @@ References:
     L. N. Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017.
 """
 
+import dataclasses
+
 import keras
 import numpy as np
 
+from foldernet import terminal
 from foldernet.evaluation.figure_log import FigureLog
+from foldernet.terminal import UserError
+from foldernet.training.stage import Stage
 
 RATES = np.geomspace(1e-6, 1, 100)
 SMOOTHING = 0.9  # of the loss, from step to step
 DIVERGED = 2  # times the lowest loss
+
+
+def find(session, task, stage: Stage) -> tuple[float, keras.callbacks.Callback]:
+    """Find the learning rate of a stage, whose options get it; its network's weights change.
+
+    Returns:
+        The rate, and a callback of `fit` that draws how it was found, once the run has its folder.
+
+    Raises:
+        UserError: there is nothing to train.
+    """
+    if not stage.epochs:
+        raise UserError(
+            "--learning-rate find has nothing to train: the last layer is solved. Leave it out, or"
+            " let --fine-tune all train the others."
+        )
+    training = stage.batches["training"]
+    stage.options = dataclasses.replace(stage.options, learning_rate=RATES[0])
+    arguments, _ = task.compile_arguments(len(training), stage.options)
+    stage.network.compile(**arguments | {"steps_per_execution": 1})
+    found = losses(stage.network, training)
+    rate = suggested(found)
+    stage.options = dataclasses.replace(stage.options, learning_rate=rate)
+    terminal.status(f"learning rate: {rate:g}, a tenth of that with the lowest loss\n")
+    draw_it = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: draw(found, rate, FigureLog(session.run.logs))
+    )
+    return rate, draw_it
 
 
 def losses(network: keras.Model, batches) -> np.ndarray:

@@ -4,79 +4,65 @@ import dataclasses
 import math
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
 
 from foldernet import terminal
+from foldernet.recipe.options import seconds
 from foldernet.terminal import UserError
-from foldernet.training import model_file
+from foldernet.training import model_file, optimizers
 from foldernet.training.stage import Stage
 
 clock = time.perf_counter
 TRIAL = 3.0  # seconds of steps that are measured
 MORE = 4  # times as many steps, until they take so long
-PLANNED, LATEST = 0.95, 1.0  # of the time: what epochs are planned for, and when they end early
+PLANNED = 0.95  # of the time; what is left is for epochs that take longer than the trial's
 # CPU seconds of the command before and after what is measured here: imports; the figures.
 UNSEEN = 7.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """What a few steps say of an epoch.
-
-    Attributes:
-        seconds: of an epoch with its validation.
-        validation: those of its validation.
-        first: how much longer the very first steps take, which TensorFlow traces.
-        steps: that were measured.
-    """
-
-    seconds: float
-    validation: float
-    first: float
-    steps: int
-
-
-def measure(network: keras.Model, batches: dict, fit: Callable) -> Trial:
+def measure(stage: Stage, callbacks: list) -> tuple[float, float, float]:
     """Time the last steps of an epoch; the network's weights and the iterators change.
 
     Args:
-        network: compiled.
-        batches: split -> iterator.
-        fit: trains the network for an epoch, given a callback.
-    """
+        stage: its network is compiled.
+        callbacks: of `fit`.
 
-    def timed(count: int) -> tuple[float, float]:
+    Returns:
+        Seconds of the very first steps, which TensorFlow traces; of an epoch with its validation;
+        and of that validation.
+    """
+    batches = stage.batches
+
+    def timed(count: int) -> dict[str, float]:
         """Seconds of `count` training steps, and of as many validation steps."""
         for iterator in batches.values():
             iterator.begin(0, max(0, len(iterator) - count))
         moments = []
         hooks = ("on_epoch_begin", "on_test_begin", "on_epoch_end")
         note = dict.fromkeys(hooks, lambda *_, **__: moments.append(clock()))
-        fit(keras.callbacks.LambdaCallback(**note))
+        stage.network.fit(
+            batches["training"],
+            validation_data=batches["validation"],
+            shuffle=False,
+            verbose=0,
+            callbacks=[*callbacks, keras.callbacks.LambdaCallback(**note)],
+        )
         began, trained, ended = moments
-        return trained - began, ended - trained
+        return {"training": trained - began, "validation": ended - trained}
 
-    traced, few, many, count = timed(1), timed(1), timed(MORE), MORE
-    while sum(many) < TRIAL and count < len(batches["training"]):
+    first, count = sum(timed(1).values()), MORE
+    while sum((taken := timed(count)).values()) < TRIAL and count < len(batches["training"]):
         count *= MORE
-        few, many = many, timed(count)
-    seconds = []
-    for some, all_of, split in zip(few, many, ("training", "validation"), strict=True):
-        steps = len(batches[split])
-        taken, before = min(count, steps), min(count // MORE, steps)
-        each = max(0.0, all_of - some) / (taken - before) if taken > before else 0.0
-        seconds.append(all_of + (steps - taken) * each)
+    whole = {name: max(1, len(batches[name]) / count) * took for name, took in taken.items()}
     with tempfile.TemporaryDirectory() as folder:
         began = clock()
-        model_file.save_model(network, Path(folder) / "model.keras", {})
+        model_file.save_model(stage.network, Path(folder) / "model.keras", {})
         saving = clock() - began
     for iterator in batches.values():
         iterator.begin(0)
-    steps = min(count, len(batches["training"]))
-    return Trial(sum(seconds) + saving, seconds[1], sum(traced), steps)
+    return first, sum(whole.values()) + saving, whole["validation"]
 
 
 class TimeBudget(keras.callbacks.Callback):
@@ -104,48 +90,68 @@ class TimeBudget(keras.callbacks.Callback):
         logs["time_used"] = spent / self.budget
         if self.after is None or epoch + 1 == self.params["epochs"]:
             return
-        if spent + took + self.after > LATEST * self.budget:
+        if spent + took + self.after > self.budget:
             self.model.stop_training = True
             terminal.status("time: the last epoch, as they take longer than in the trial")
 
 
-def epochs_that_fit(budget: float, before: float, trial: Trial, after: float) -> int:
+def epochs_that_fit(budget: float, other: float, epoch: float) -> int:
     """How many epochs end in time; 0 if none does.
 
     Args:
         budget: seconds for all.
-        before: of these, gone already.
-        trial: how long an epoch takes.
-        after: seconds that the report will take.
+        other: of these, those that don't go into epochs.
+        epoch: seconds of one.
     """
-    return max(0, int((PLANNED * budget - before - trial.first - after) / trial.seconds))
+    return max(0, int((PLANNED * budget - other) / epoch))
 
 
-def plan(session, stages: list[Stage], fit: Callable, budget: float) -> tuple[int, float]:
+def plan(session, task, stages: list[Stage], budget: float) -> tuple[int, float]:
     """How many epochs the last stage gets, told in one line, and seconds for the report.
 
     Raises:
         UserError: there is no time for one, and no stage before it that leaves a model.
     """
-    whole = stages[-1]
-    trial = measure(whole.network, whole.batches, fit)
+    whole, batches = stages[-1], stages[-1].batches
+    arguments, callbacks = task.compile_arguments(len(batches["training"]), whole.options)
+    whole.network.compile(**arguments)
+    optimizers.build(whole.network)
+    first, epoch, validation = measure(whole, callbacks)
     before = clock() - session.began
     # Where other programs have the cores, what comes will be slow, too.
     slow = max(1.0, before / time.process_time())
-    scored = [len(iterator) for split, iterator in whole.batches.items() if split != "training"]
-    after = trial.validation * sum(scored) / len(whole.batches["validation"]) + UNSEEN * slow
-    fitting = epochs_that_fit(budget, before, trial, after)
+    scored = sum(len(iterator) for split, iterator in batches.items() if split != "training")
+    after = validation * scored / len(batches["validation"]) + UNSEEN * slow
+    other = before + first + after
+    fitting = epochs_that_fit(budget, other, epoch)
     epochs = min(whole.epochs, fitting)
-    text = (
-        f"{before:.0f} s are over, an epoch takes {trial.seconds:.1f} s, as measured on"
-        f" {terminal.count(trial.steps, 'step')}, and the report some {after:.0f} s"
-    )
+    text = f"{before:.0f} s are over, an epoch takes {epoch:.1f} s, and the report {after:.0f} s"
     if not epochs and len(stages) == 1:
-        needed = (before + trial.first + trial.seconds + after) / PLANNED
         raise UserError(
             f"--time {session.options.time} leaves no room for an epoch: {text}. Give"
-            f" {math.ceil(needed / 10) * 10}s or more, or a smaller --image-size."
+            f" {math.ceil((other + epoch) / PLANNED)}s or more, or a smaller --image-size."
         )
     all_of = "" if epochs == fitting else ", all that --epochs allows"
     terminal.status(f"time: {terminal.count(epochs, 'epoch')}{all_of}; {text}\n")
     return epochs, after
+
+
+def keep(session, task, stages: list[Stage]) -> TimeBudget:
+    """Give the last stage as many epochs as fit, and have metrics.json say what all took.
+
+    Returns:
+        A callback of `fit`.
+    """
+    whole, budget, report = stages[-1], seconds(session.options.time), task.report
+
+    def timed_report(*arguments) -> dict:
+        scores = report(*arguments)
+        spent = time.perf_counter() - session.began
+        return scores | {"time": {"seconds": round(spent, 2), "share": round(spent / budget, 3)}}
+
+    task.report = timed_report
+    after = None
+    if whole.epochs and not getattr(session.options, "resume", False):
+        whole.epochs, after = plan(session, task, stages, budget)
+        whole.options = dataclasses.replace(whole.options, epochs=max(1, whole.epochs))
+    return TimeBudget(budget, session.began, after)

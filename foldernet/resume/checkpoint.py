@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import math
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,11 +23,6 @@ from foldernet.resume.state import State
 from foldernet.terminal import UserError
 from foldernet.training.runs import Run
 
-VARIABLES = {
-    "model": lambda model: model.variables,
-    "optimizer": lambda model: model.optimizer.variables,
-    "metrics": lambda model: model.metrics_variables,
-}
 # Of Keras's own callbacks, what has to outlive a restart; ours name it themselves, in `kept`.
 KEPT_OF_KERAS = {keras.callbacks.EarlyStopping: ("best", "wait", "best_epoch")}
 
@@ -90,13 +87,10 @@ class Checkpoint(keras.callbacks.Callback):
             self._restore_variables(self.state)
             self._restore_callbacks(self.state)  # again: Keras's forget all when training begins
             self.state, self.written = None, time.monotonic()
-            steps = len(self.batches)
-            terminal.status(
-                f"Resuming in epoch {epoch + 1}, "
-                + (f"at step {self.first + 1} of {steps}" if self.first < steps else "to validate")
-            )
-        elif self.written is None and (error := self._write(0)):
-            raise error
+            done = f"after {self.first} of {len(self.batches)} steps"
+            terminal.status(f"Resuming in epoch {epoch + 1}, {done}")
+        elif self.written is None:
+            self._write(0)
         self.batches.begin(epoch, self.first)
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -118,8 +112,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._stop(len(self.batches))
 
     def on_epoch_end(self, epoch, logs=None):
-        for name, value in self.logs.items():
-            logs.setdefault(name, value)  # Keras has none if only validation was left to do
+        logs.update(self.logs | logs)  # Keras has none if only validation was left to do
 
     def end(self) -> None:
         """Write the state in which training has ended."""
@@ -145,7 +138,7 @@ class Checkpoint(keras.callbacks.Callback):
             for name, value in state.callbacks.get(type(callback).__name__, {}).items():
                 setattr(callback, name, value)
 
-    def _write(self, batch: int) -> OSError | None:
+    def _write(self, batch: int) -> None:
         """Write the state before `batch` of this epoch; where that fails, say so, and leave the one
         before."""
         self.written = time.monotonic()
@@ -155,18 +148,13 @@ class Checkpoint(keras.callbacks.Callback):
         }
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise self._diverged("weights")  # a ReLU can make a finite loss of them
-        callbacks = {
-            type(callback).__name__: {name: getattr(callback, name) for name in _kept(callback)}
-            for callback in self.callbacks
-        }
+        callbacks = {type(callback).__name__: _kept(callback) for callback in self.callbacks}
         ended = self.epochs if self.ended else 0
         state = State(self.epoch, batch, arrays, callbacks, self.history, self.logs, ended)
         try:
             states.write(self.folder, state)
         except OSError as error:
             terminal.warn(f"no checkpoint can be written to '{self.folder}' ({error.strerror})")
-            return error
-        return None
 
     def _diverged(self, what: str) -> UserError:
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
@@ -177,9 +165,9 @@ class Checkpoint(keras.callbacks.Callback):
         )
 
     def _stop(self, batch: int) -> None:
-        since = " from the checkpoint before" if self._write(batch) else ""
+        self._write(batch)
         name = signal.Signals(self.signal).name
-        raise Stopped(f"Stopped by {name}. Resume{since}: {resume_command(self.run)}", self.signal)
+        raise Stopped(f"Stopped by {name}. Resume: {resume_command(self.run)}", self.signal)
 
 
 class HistoryFile(keras.callbacks.Callback):
@@ -196,15 +184,11 @@ class HistoryFile(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.history.append(logs)
-
-        def save(temporary: Path) -> None:
-            with open(temporary, "w", newline="") as file:
-                writer = csv.DictWriter(file, ["epoch", *sorted(logs)])
-                writer.writeheader()
-                for number, row in enumerate(self.history):
-                    writer.writerow({"epoch": number, **row})
-
-        files.write_whole(self.path, save)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, ["epoch", *sorted(logs)])
+        writer.writeheader()
+        writer.writerows({"epoch": number, **row} for number, row in enumerate(self.history))
+        files.write_whole(self.path, lambda path: path.write_text(text.getvalue(), newline=""))
 
 
 @contextlib.contextmanager
@@ -255,12 +239,19 @@ def resume_command(run: Run) -> str:
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
     """All variables that training changes."""
+    groups = {
+        "model": model.variables,
+        "optimizer": model.optimizer.variables,
+        "metrics": model.metrics_variables,
+    }
     return {
         f"{group}.{index}": variable
-        for group, of in VARIABLES.items()
-        for index, variable in enumerate(of(model))
+        for group, variables in groups.items()
+        for index, variable in enumerate(variables)
     }
 
 
-def _kept(callback: keras.callbacks.Callback) -> tuple[str, ...]:
-    return KEPT_OF_KERAS.get(type(callback)) or getattr(callback, "kept", ())
+def _kept(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """What has to outlive a restart of a callback: attribute -> value."""
+    names = getattr(callback, "kept", KEPT_OF_KERAS.get(type(callback), ()))
+    return {name: getattr(callback, name) for name in names}

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from foldernet import files, terminal
-from foldernet.resume import description, earlier
+from foldernet.resume import record
 from foldernet.resume import state as states
 from foldernet.resume.options import ResumeOptions
 from foldernet.training import runs
@@ -18,8 +18,8 @@ Options = ResumeOptions
 def earlier_options(given: dict) -> dict:
     """The options, by name, of the run that `--config` repeats or `--resume` continues."""
     if given.get("config"):
-        return description.options_in(Path(given["config"])) | {"name": None}
-    return earlier.options_of_earlier(given.get("name")) if given.get("resume") else {}
+        return record.options_in(Path(given["config"])) | {"name": None}
+    return record.options_of_earlier(given.get("name")) if given.get("resume") else {}
 
 
 class ResumableSession(Session):
@@ -33,7 +33,7 @@ class ResumableSession(Session):
         super().__init__(options)
         self.checkpoint = None
         if options.resume:
-            earlier.check_resumable(options)
+            record.check_resumable(options)
 
     def opened_run(self, default_name):
         if not self.options.resume:
@@ -43,14 +43,14 @@ class ResumableSession(Session):
 
     def describe(self, options, dataset, paths):
         folder = self.run.models
-        hashes = earlier.hashes_of(paths, options.cache)
+        described, now = record.describe(options, dataset), record.surroundings()
+        hashes = record.hashes_of(paths, options.cache)
         if not options.resume:
-            files.write_json(folder / earlier.FILES, hashes)
-            files.write_json(folder / description.FILE, description.describe(options, dataset))
+            files.write_json(folder / record.FILES, hashes)
+            files.write_json(folder / record.CONFIG, described | now)
             return
-        earlier.check_same_files(self.run, hashes)
-        before = description.read(folder / description.FILE)
-        now = description.environment_info()
+        record.check_same_files(self.run, hashes)
+        before = record.read(folder / record.CONFIG)
         if now["versions"] != before["versions"]:
             terminal.warn(
                 "this run began with other versions of Python or its packages, as config.json"
@@ -58,16 +58,15 @@ class ResumableSession(Session):
             )
         if (folder / METRICS).exists():  # of a run that continues, they aren't final
             os.replace(folder / METRICS, folder / METRICS_BEFORE)
-        config = description.describe(options, dataset)["config"]
-        resumed = [*before.get("resumed", []), now]
-        files.write_json(folder / description.FILE, before | {"config": config, "resumed": resumed})
+        changed = {"config": described["config"], "resumed": [*before.get("resumed", []), now]}
+        files.write_json(folder / record.CONFIG, before | changed)
 
     def watch(self, batches, callbacks, last):
         from foldernet.resume.checkpoint import Checkpoint, HistoryFile
 
         if not last:  # it is soon done once more, unless the last one has begun
             super().watch(batches, callbacks, last)
-            self.ended = self.options.resume and states.exists(self.run.models)
+            self.ended = self.options.resume and bool(states.written(self.run.models))
             return
         self.checkpoint = Checkpoint(self.run, self.options, batches, callbacks, self.history)
         history = HistoryFile(self.run.models / "history.csv", self.history)

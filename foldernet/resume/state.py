@@ -45,9 +45,9 @@ class State:
     ended: int
 
 
-def exists(folder: Path) -> bool:
-    """Whether a run has a state."""
-    return (folder / NEWEST).exists() or (folder / BEFORE).exists()
+def written(folder: Path) -> list[Path]:
+    """The states in a run's folder, the newest first."""
+    return [folder / name for name in (NEWEST, BEFORE) if (folder / name).exists()]
 
 
 def write(folder: Path, state: State) -> None:
@@ -57,7 +57,9 @@ def write(folder: Path, state: State) -> None:
         OSError: it can't be written; the files that were there still are.
     """
     facts = {name: value for name, value in vars(state).items() if name != "arrays"}
-    encoded = np.frombuffer(json.dumps(facts, default=_plain).encode(), np.uint8)
+    # NumPy's arrays and numbers, and tensors, become lists and numbers.
+    text = json.dumps(facts, default=lambda value: np.asarray(value).tolist())
+    encoded = np.frombuffer(text.encode(), np.uint8)
 
     def save(temporary: Path) -> None:
         with open(temporary, "w+b") as file:
@@ -74,28 +76,22 @@ def read(folder: Path) -> State | None:
     Raises:
         UserError: there are only damaged ones.
     """
-    damaged = []
-    for path in (folder / NEWEST, folder / BEFORE):
+    found = written(folder)
+    for path in found:
         try:
-            state = _load(path)
-        except FileNotFoundError:
-            continue
+            return _load(path)
         except (OSError, ValueError):
-            damaged.append(path)
-            continue
-        if damaged:
-            terminal.warn(f"'{damaged[0]}' is damaged; the checkpoint before it is used")
-        return state
-    if damaged:
+            terminal.warn(f"'{path}' is damaged; the checkpoint before it is used, if there is one")
+    if found:
         raise UserError(
-            f"{terminal.listed(damaged)} is damaged, and there is no other checkpoint to resume"
-            f" from. Start a new run; with --weights {folder / 'best.keras'}, from the best epoch."
+            f"'{folder}' has no undamaged checkpoint to resume from. Start a new run; with"
+            f" --weights {folder / 'best.keras'}, from the best epoch."
         )
     return None
 
 
 def _load(path: Path) -> State:
-    """Raises FileNotFoundError, or ValueError or another OSError if the file is damaged."""
+    """Raises ValueError or OSError if the file is damaged."""
     content = memoryview(path.read_bytes())
     size = CHECKSUM().digest_size
     if CHECKSUM(content[:-size]).digest() != content[-size:]:
@@ -103,8 +99,3 @@ def _load(path: Path) -> State:
     with np.load(io.BytesIO(content[:-size]), allow_pickle=False) as file:
         arrays = dict(file)
     return State(arrays=arrays, **json.loads(arrays.pop(FACTS).tobytes()))
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's arrays and numbers, and tensors, as JSON has them."""
-    return np.asarray(value).tolist()

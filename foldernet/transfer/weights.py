@@ -1,10 +1,9 @@
 """Weights from another file, layer by layer, by name: what fine-tuning starts from.
 
 Only arrays are read from the file, and nothing in it is run. Keras doesn't look through HDF5 files
-that are read so; `_check_groups` does.
+that are read so; `_arrays_in` does.
 """
 
-import contextlib
 import io
 import zipfile
 from collections.abc import Iterator
@@ -39,9 +38,7 @@ def load_by_name(model: keras.Model, path: Path) -> list[tuple[str, str]]:
     Raises:
         UserError: no such file, not a weights file, or no layer matched.
     """
-    with _opened(path) as file:
-        stored = dict(_layers_of(file))
-    report = []
+    stored, report = _stored(path), []
     for layer in model._flatten_layers():
         own = {}
         layer.save_own_variables(own)
@@ -89,16 +86,17 @@ def freeze(model: keras.Model, patterns: tuple[str, ...]) -> list[str]:
     return frozen
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    """The HDF5 file that holds the weights, be it inside a .keras archive."""
+def _stored(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Layer name -> {"0": first weight, ...}, of the HDF5 file that holds the weights, be it inside
+    a .keras archive."""
     expected = "Expected a .keras, .weights.h5 or .h5 file that Keras wrote."
     try:
         source = io.BytesIO(weights_member(path)) if zipfile.is_zipfile(path) else path
         with h5py.File(source, "r") as file:
-            _check_groups(file, path)
+            arrays = list(_arrays_in(file, path))
             check_arrays(file, path)
-            yield file
+            root = file.get("model_weights", file)
+            return _legacy_layers(root) if "layer_names" in root.attrs else _layers(arrays)
     except UserError:
         raise
     except FileNotFoundError:
@@ -109,57 +107,50 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         ) from error
 
 
-def _check_groups(file: h5py.File, path: Path) -> None:
-    """Go through the file without reading an array.
+def _arrays_in(file: h5py.File, path: Path) -> Iterator[h5py.Dataset]:
+    """All arrays of the file, none of which is read.
 
     Raises:
         UserError: it points to other files, or holds something else than numbers, or groups that
             hold themselves.
     """
-    seen, waiting = 0, [(file, 0)]
+    seen, waiting = 0, [file]
     while waiting:
-        group, depth = waiting.pop()
+        group = waiting.pop()
         for key in group:
             where = f"{group.name.rstrip('/')}/{key}"
             seen += 1
-            if depth > DEPTH_LIMIT or seen > OBJECT_LIMIT:
+            if where.count("/") > DEPTH_LIMIT or seen > OBJECT_LIMIT:
                 raise UserError(f"'{path}' is refused: its groups never end, as at {where[:100]}.")
             item = group[key] if isinstance(group.get(key, getlink=True), h5py.HardLink) else None
             if isinstance(item, h5py.Group):
-                waiting.append((item, depth + 1))
+                waiting.append(item)
             elif item is None or item.external or item.is_virtual:
                 raise UserError(f"'{path}' points to other files at {where}, and is refused.")
             elif item.dtype.kind not in "biuf" and item.size != 0:
                 raise UserError(f"'{path}' is refused: {where} holds {item.dtype}, not numbers.")
+            else:
+                yield item
 
 
-def _layers_of(file: h5py.File) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """(layer name, {"0": first weight, ...}) for each layer with weights."""
-    root = file.get("model_weights", file)
-    if "layer_names" in root.attrs:
-        yield from _legacy_layers(root)
-    else:
-        yield from _layers_below(root)
+def _layers(arrays: list[h5py.Dataset]) -> dict[str, dict[str, np.ndarray]]:
+    """Keras 3's own format: a group `vars` in each layer's group."""
+    layers = {}
+    for array in arrays:
+        *outer, group, index = array.name.split("/")
+        if group == "vars" and "optimizer" not in outer:
+            name = array.parent.attrs.get("name", outer[-1])
+            layers.setdefault(name, {})[index] = array[()]
+    return layers
 
 
-def _layers_below(group: h5py.Group) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    for key in group:
-        if key == "vars" and len(group[key]):
-            variables = group[key]
-            name = variables.attrs.get("name", group.name.rsplit("/", 1)[-1])
-            yield name, {inner: variables[inner][()] for inner in variables}
-        elif key not in ("vars", "optimizer") and isinstance(group[key], h5py.Group):
-            yield from _layers_below(group[key])
-
-
-def _legacy_layers(root: h5py.Group) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def _legacy_layers(root: h5py.Group) -> dict[str, dict[str, np.ndarray]]:
     """Keras 1 and 2, and Keras 3's .h5: each weight's name ends in its layer's and its own."""
+    layers = {}
     for outer in root.attrs["layer_names"]:
         group = root[outer]
-        layers = {}
         for path in group.attrs["weight_names"]:
             path = path.decode() if isinstance(path, bytes) else path
-            name = path.split("/")[-2] if "/" in path else outer
-            layers.setdefault(name, []).append(group[path][()])
-        for name, weights in layers.items():
-            yield name, {str(index): weight for index, weight in enumerate(weights)}
+            layer = layers.setdefault(path.split("/")[-2] if "/" in path else outer, {})
+            layer[str(len(layer))] = group[path][()]
+    return layers
