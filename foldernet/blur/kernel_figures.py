@@ -64,7 +64,7 @@ def mtf(kernels: dict[str, np.ndarray], power: np.ndarray, limit: float, sentenc
 
     Args:
         kernels: as for `comparison`.
-        power: float (height, width // 2 + 1), the images' power spectrum.
+        power: float (side, side // 2 + 1), the images' power spectrum.
         limit: end of the identifiable band in cycles/pixel.
         sentence: what can be known, as a title.
     """

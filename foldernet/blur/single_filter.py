@@ -19,7 +19,7 @@ def single_filter(image_size, kernel_size, channels=1, init="zeros", regularizer
         init: Keras initializer. "zeros" is what converges: an ill-posed regression never removes
             what a random start puts where the images have no power. "glorot_uniform" reproduces
             that failure.
-        regularizer: Keras regularizer of the filter, such as `SmoothnessPrior`, or None.
+        regularizer: Keras regularizer of the filter, such as `smoothness_prior`, or None.
 
     Returns:
         A functional `keras.Model` named "single_filter" with one layer, "filter".
