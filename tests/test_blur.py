@@ -272,7 +272,7 @@ def mistaken_pairs(place: Path) -> None:
 
 
 MISTAKES = {
-    "--pairs pairs/sharp pairs/other_names": "same file names, and 0.png, 7.png are in only one",
+    "--pairs pairs/sharp pairs/other_names": "same file names, and only one of them has 0.png, 7.p",
     "--pairs pairs/sharp pairs/other_sizes": "the images of a pair must have the same size",
     "--pairs pairs/sharp pairs/none": "There is no folder 'pairs/none'",
     "pairs/sharp --pairs pairs/sharp pairs/sharp": "not both",
