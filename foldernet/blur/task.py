@@ -98,7 +98,7 @@ class Blur(Task):
 
         options = self.options
         prior = self.recipe.prior if options.loss == "whitened" else None
-        return single_filter(options.image_size, self.kernel_size, 1, options.init, prior)
+        return single_filter(options.image_size, self.kernel_size, options.init, prior)
 
     def compile_arguments(self, steps_per_epoch, options):
         from foldernet.training import optimizers
