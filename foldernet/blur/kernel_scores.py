@@ -109,12 +109,6 @@ def attainable_l2(true, standard_error):
     return float(np.sqrt(np.sum(left) / np.sum(counts * signal)))
 
 
-def psnr(predicted, observed):
-    """Peak signal-to-noise ratio in dB of images in the range 0..1; infinite when equal."""
-    mse = np.mean((np.asarray(predicted, float) - np.asarray(observed, float)) ** 2)
-    return float(-10 * np.log10(mse)) if mse else float("inf")
-
-
 def _centroid(kernel):
     weight = np.where(kernel > 0.1 * kernel.max(), kernel, 0.0)
     return np.array(center_of_mass(weight)) - (len(kernel) - 1) / 2

@@ -84,26 +84,18 @@ class BlurIterator(DirectoryIterator):
             **options,
         )
 
-    def exact(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch `index` of `epoch` before it is rounded to the generator's dtype.
-
-        Returns:
-            Sharp and blurred crops, each float64 (n, height, width, 1), 0..1.
-        """
+    def batch(self, epoch, index):
+        """Sharp and blurred crops, each (n, height, width, 1), 0..1."""
         generator = self.image_data_generator
-        epoch = epoch if self.shuffle else 0
-        random, chosen = self.drawn(epoch, index)
+        random, chosen = self.drawn(epoch if self.shuffle else 0, index)
         photographs, _ = self._images(chosen)
         crops = np.stack([self._crop(photograph, random) for photograph in photographs])
-        if self.blurred_folder is not None:
-            return crops[..., :1] / 255, crops[..., 1:] / 255
-        sharp = generator.transform_batch(crops, random if self.augmented else None)
-        sharp = sharp.astype(float) / 255
-        blurred = observe(sharp[..., 0], generator.kernel, generator.noise, generator.bits, random)
-        return sharp, blurred[..., None]
-
-    def batch(self, epoch, index):
-        sharp, blurred = self.exact(epoch, index)
+        if self.blurred_folder is None:
+            sharp = generator.transform_batch(crops, random if self.augmented else None) / 255.0
+            camera = generator.kernel, generator.noise, generator.bits
+            blurred = observe(sharp[..., 0], *camera, random)[..., None]
+        else:
+            sharp, blurred = crops[..., :1] / 255, crops[..., 1:] / 255
         return sharp.astype(self.dtype), blurred.astype(self.dtype)
 
     def _crop(self, photograph, random):
@@ -144,15 +136,11 @@ class BlurIterator(DirectoryIterator):
         return np.concatenate([pixels, other], axis=2), header
 
 
-def first_epoch(iterator: BlurIterator):
-    """The pairs of the first epoch, in float64, batch by batch."""
-    return (iterator.exact(0, index) for index in range(len(iterator)))
-
-
-def stacked(pairs) -> tuple[np.ndarray, np.ndarray]:
-    """All sharp and all blurred crops of some batches."""
-    sharp, blurred = zip(*pairs, strict=True)
-    return np.concatenate(sharp), np.concatenate(blurred)
+def stacked(batches: BlurIterator, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """All sharp and all blurred crops of an epoch's batches, or of the first `most`."""
+    pairs = (batches[index] for index in range(len(batches))[:most])
+    sharp, blurred = map(np.concatenate, zip(*pairs, strict=True))
+    return sharp, blurred
 
 
 class PhotographStore(ArrayStore):
