@@ -38,10 +38,7 @@ def comparison(kernels: dict[str, np.ndarray]) -> Figure:
     shown = {name: centered(kernels[name], size) for name in (against, "learned")}
     shown["difference"] = shown["learned"] - shown[against]
     peak = max(np.abs(kernel).max() for kernel in shown.values())
-    titled = [
-        (f"{name}, at most {np.abs(kernel).max():.2g}", kernel, peak)
-        for name, kernel in shown.items()
-    ]
+    titled = [(f"{name}, at most {np.abs(k).max():.2g}", k, peak) for name, k in shown.items()]
     return _mosaic((10, 3.9), titled, f"Kernels, {size}x{size} pixels")
 
 
@@ -64,12 +61,9 @@ def mtf(kernels: dict[str, np.ndarray], power: np.ndarray, limit: float, sentenc
     rings = frequency_rings(power)[: len(power) // 2 + 1]
     below.semilogy(np.arange(len(rings)) / len(power), rings, color="tab:green")
     below.set(xlabel="cycles/pixel", ylabel="power of the images", xlim=(0, 0.5))
-    band = {"facecolor": BAND_COLOR, "edgecolor": "0.7", "label": "identifiable", "zorder": 0}
     for axis in (above, below):
-        axis.axvspan(0, min(limit, 0.5), **band)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(color="0.9", linewidth=0.6)
-        axis.set_axisbelow(True)
+        axis.axvspan(0, min(limit, 0.5), color=BAND_COLOR, label="identifiable", zorder=0)
+        axis.grid(alpha=0.3)
     above.legend(frameon=False, loc="lower left", fontsize=9)
     return figure
 

@@ -11,7 +11,7 @@ from foldernet.blur.spectrum import frequency_rings, half_plane_counts
 def relative_l2(kernel, true):
     """Norm of the difference over the norm of the true kernel; sizes are aligned by center."""
     size = max(len(kernel), len(true))
-    kernel, true = (centered(np.asarray(each, float), size) for each in (kernel, true))
+    kernel, true = centered(kernel, size), centered(true, size)
     return float(np.linalg.norm(kernel - true) / np.linalg.norm(true))
 
 
@@ -20,8 +20,7 @@ def centroid_shift_pixels(kernel, true=None):
 
     Pixels below a tenth of the peak don't count: far from the center their noise would weigh most.
     """
-    reference = np.zeros(2) if true is None else _centroid(true)
-    return float(np.linalg.norm(_centroid(kernel) - reference))
+    return float(np.linalg.norm(_centroid(kernel) - (0 if true is None else _centroid(true))))
 
 
 def fwhm_pixels(kernel):
@@ -30,8 +29,7 @@ def fwhm_pixels(kernel):
     Measured on the kernel interpolated eight times finer; 2.355 sigma for a Gaussian.
     """
     finer = 8
-    core = centered(np.asarray(kernel, float), kernel.shape[0] + 2)
-    fine = zoom(core, finer, order=3, grid_mode=True, mode="grid-constant")
+    fine = zoom(np.pad(kernel, 1), finer, order=3, grid_mode=True, mode="grid-constant")
     return float(2 * np.sqrt(np.count_nonzero(fine > fine.max() / 2) / np.pi) / finer)
 
 
@@ -65,11 +63,9 @@ def mtf_profile(kernel):
 def mtf50_cycles_per_pixel(kernel):
     """The frequency where the radially averaged MTF first falls to one half; 0.5 if it doesn't."""
     frequencies, mtf = mtf_profile(kernel)
-    below = np.flatnonzero(mtf < 0.5)
-    if not len(below):
-        return 0.5
-    pair = [below[0], below[0] - 1]  # the MTF begins at one
-    return float(np.interp(0.5, mtf[pair], frequencies[pair]))
+    first = np.argmax(mtf < 0.5)  # 0 if none is: the MTF begins at one
+    pair = [first, first - 1]
+    return float(np.interp(0.5, mtf[pair], frequencies[pair])) if first else 0.5
 
 
 def in_band_otf_error(kernel, true, band):

@@ -159,12 +159,6 @@ def observe(sharp, kernel, noise=0.0, bits=0, random=None):
     return blurred
 
 
-def noise_variance(noise=0.0, bits=0):
-    """Variance of what `observe` adds; that of rounding is a twelfth of a squared step."""
-    rounding = (1 / (2**bits - 1)) ** 2 / 12 if bits else 0.0
-    return noise**2 + rounding
-
-
 def _antialiased(inside, half):
     """Averages an indicator function of (y, x) in pixels over each pixel of an odd square."""
     size = 2 * half + 1

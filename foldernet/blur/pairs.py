@@ -118,9 +118,9 @@ class BlurIterator(DirectoryIterator):
         """
         path = self.path(position)
         pixels, header = read_with_header(path, rule=Rule("grayscale"))
-        height, width = pixels.shape[:2]
-        if height < self.target_size[0] or width < self.target_size[1]:
-            wanted = "x".join(map(str, reversed(self.target_size)))
+        (height, width), (rows, columns) = pixels.shape[:2], self.target_size
+        if height < rows or width < columns:
+            wanted = f"{columns}x{rows}"
             raise ImageError(path, f"{width}x{height} pixels are less than a crop of {wanted}")
         if pixels.min() == pixels.max():
             raise ImageError(path, "all its pixels are alike, which tells nothing about a blur")
@@ -170,11 +170,8 @@ class PhotographStore(ArrayStore):
         return f"{held} in memory, {sizes.sum() / 1e6:,.1f} MB"
 
     def _made(self, position, make=None):
-        row = super()._made(position, make)
-        if not isinstance(row, ImageError):
-            slot = self._slot[position]
-            self._sizes[slot] = row.nbytes
-            if self._sizes.sum() > self._room:
-                self._sizes[slot] = self._keys[slot] = 0
-                self._rows[slot] = None
+        row, slot = super()._made(position, make), self._slot[position]
+        self._sizes[slot] = getattr(row, "nbytes", 0)  # an ImageError has none
+        if self._sizes.sum() > self._room:
+            self._rows[slot], self._sizes[slot], self._keys[slot] = None, 0, 0
         return row

@@ -8,13 +8,13 @@ from scipy.signal.windows import bartlett
 from scipy.sparse.linalg import LinearOperator, gmres
 
 from foldernet.blur.kernels import blur
-from foldernet.blur.spectrum import FLOOR, at_lags, hann_taper, roughness
+from foldernet.blur.spectrum import FLOOR, ROUNDING_VARIANCE, at_lags, hann_taper, roughness
 from foldernet.terminal import UserError
 
 # Fewer pixels per side than this in the window leave too few equations to be worth solving.
 SMALLEST_WINDOW = 32
-# Strengths of the prior tried, as shares of the images' mean power; then between the best two.
-STRENGTHS = (0.0, *10.0 ** np.arange(-9, 2))
+# Strengths of the prior tried, as shares of the images' mean power; then around the best.
+STRENGTHS = 10.0 ** np.arange(-9, 2)
 REFINEMENT = 10.0 ** np.array([-2 / 3, -1 / 3, 1 / 3, 2 / 3])
 
 
@@ -42,7 +42,8 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True):
             `BlurIterator`, best in float64, one epoch is.
         kernel_size: pixels per side, odd, no smaller than the true kernel.
         held_out: (sharp, blurred), each (n, height, width[, 1]), for choosing the strength of a
-            smoothness prior (third differences). None for no prior, right for exact data only.
+            smoothness prior (third differences), unless these are explained exactly without. None
+            for no prior, right for exact data only.
         zero_padded: whether the sharp images are zero outside their frame, as here in all made
             pairs. False for a camera's pairs, where nobody knows what was outside; it costs
             another half filter of pixels on each side.
@@ -79,7 +80,10 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True):
         mse = np.mean((blur(sharp, kernel) - blurred)[inside] ** 2)
         return KernelEstimate(float(strength), float(mse), kernel, converged)
 
-    tried = [attempt(share * power) for share in STRENGTHS]
+    bare = attempt(0.0)
+    if bare.converged and bare.holdout_mse < ROUNDING_VARIANCE:
+        return bare
+    tried = [bare, *(attempt(share * power) for share in STRENGTHS)]
     best = min(tried, key=lambda estimate: estimate.holdout_mse)
     tried = [best, *(attempt(best.strength * factor) for factor in REFINEMENT if best.strength)]
     return min(tried, key=lambda estimate: estimate.holdout_mse)
@@ -125,8 +129,6 @@ def _correlations(pairs, kernel_size, zero_padded):
             window = hann_taper(*shape, half if zero_padded else 2 * half)
             lengths = [next_fast_len(side + 2 * half, real=True) for side in shape]
             auto, cross = np.zeros((2, lengths[0], lengths[1] // 2 + 1), complex)
-        if sharp.shape[1:] != shape:
-            raise UserError(f"Not all images are {shape[0]}x{shape[1]} pixels. Crop them to that.")
         for image, seen in zip(sharp, blurred, strict=True):
             windowed = rfft2(image * window, lengths).conj()
             auto += windowed * rfft2(image, lengths)

@@ -8,16 +8,12 @@ import numpy as np
 from foldernet import terminal
 from foldernet.blur import kernel_figures, spectrum
 from foldernet.blur import kernel_scores as scores
-from foldernet.blur.kernels import noise_variance
 from foldernet.blur.pairs import stacked
 from foldernet.datasets.image_list import Dataset
 from foldernet.evaluation.figure_log import FigureLog
 from foldernet.files import write_whole
 from foldernet.images.reader import read_header
 from foldernet.training.runs import Run
-
-# Of a blurred image in float32, for a range of 1: what is never determined better than that.
-ROUNDING_VARIANCE = 1e-15
 
 
 class KernelGrowth(keras.callbacks.Callback):
@@ -66,9 +62,9 @@ def report(
     mse = float(np.mean((shown[2] - shown[1]) ** 2))
     if options.pairs:  # nobody knows their noise; the better of the two filters leaves it
         noise = min(task.reference.holdout_mse, mse)
-    else:
-        noise = noise_variance(options.noise, options.bits)
-    known = power, max(noise, ROUNDING_VARIANCE), _pixels(options, dataset)
+    else:  # rounding adds a twelfth of its squared step
+        noise = options.noise**2 + (1 / (2**options.bits - 1) ** 2 / 12 if options.bits else 0)
+    known = power, max(noise, spectrum.ROUNDING_VARIANCE), _pixels(options, dataset)
     band, limit = spectrum.identifiable_band(*known, learned)
     sentence = what_can_be_known(limit, task.recipe.prior is not None)
     terminal.result(sentence)

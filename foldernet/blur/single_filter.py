@@ -68,9 +68,6 @@ class ZeroPaddedConvolution(keras.layers.Layer):
         convolved = convolved[..., start : start + height, start : start + width]
         return ops.transpose(convolved, (0, 2, 3, 1))
 
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
     @classmethod
     def from_config(cls, config):
         config.pop("method", None)  # which earlier versions wrote, and the result doesn't depend on

@@ -13,6 +13,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 # Of a spectrum's peak, which is the mean's: some 1e4 in crops of 256x256 pixels. The floor then is
 # 1e-7: less than rounding to 8 bits leaves in any image, 1e-6, and more than float32's, 1e-15.
 FLOOR = 1e-11
+# Of a blurred image in float32, for a range of 1: what is never determined better than that.
+ROUNDING_VARIANCE = 1e-15
 TOLERANCE = 0.01  # largest standard error of an OTF that counts as determined, as a share of it
 
 

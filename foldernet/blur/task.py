@@ -74,26 +74,30 @@ class Blur(Task):
         """
         from foldernet.blur.pairs import stacked
         from foldernet.blur.recipe import measure
-        from foldernet.blur.reference import SMALLEST_WINDOW, largest_size
+        from foldernet.blur.reference import SMALLEST_WINDOW, estimate_kernel, largest_size
 
-        options, side = self.options, self.options.image_size
+        options, side, training = self.options, self.options.image_size, batches["training"]
+        seen = stacked(batches["validation"]), not options.pairs
         window = max(side // 2, SMALLEST_WINDOW)  # half of an image is left to look through
-        largest = largest_size(side, window, zero_padded=not options.pairs)
+        largest = largest_size(side, window, not options.pairs)
         size = options.kernel_size
         if size is None and options.pairs:
-            first = self._reference(batches, largest).kernel
+            first = estimate_kernel(training, largest, *seen).kernel
             reach = np.argwhere(first > SUPPORT * first.max()) - len(first) // 2
             size = min(_roomy(2 * np.abs(reach).max() + 1), largest)
         elif size is None:
             size = min(_roomy(len(self.kernel)), (side - 2) | 1)
-        if size % 2 == 0:
-            raise UserError(f"--kernel-size {size} is even; give an odd one, which has a center.")
-        self._check_size("The filter", size)
+        if size % 2 == 0 or size > side:
+            raise UserError(
+                f"--kernel-size {size} is even, or more than the images' {side}. Give an odd one,"
+                " which has a center, or raise --image-size."
+            )
 
         terminal.status(f"Solving for a kernel of {size}x{size}, the reference, and its spectra")
-        self.reference = self._reference(batches, min(size, largest))
-        sharp, _ = stacked(batches["training"], math.ceil(MEASURED_CROPS / options.batch_size))
-        strength = self.reference.strength if self._noisy else 0.0
+        self.reference = estimate_kernel(training, min(size, largest), *seen)
+        sharp, _ = stacked(training, math.ceil(MEASURED_CROPS / options.batch_size))
+        noisy = options.noise or options.bits or options.pairs
+        strength = self.reference.strength if noisy else 0.0
         self.kernel_size = size
         self.recipe = measure(sharp[..., 0], size, options.batch_size, strength, self.margin)
 
@@ -148,12 +152,6 @@ class Blur(Task):
         """Pixels at each edge where what lies beyond the frame matters and isn't known."""
         return self.kernel_size // 2 if self.options.pairs else 0
 
-    @property
-    def _noisy(self) -> bool:
-        """Whether the blurred images are anything but exactly what a filter makes of the sharp
-        ones."""
-        return bool(self.options.noise or self.options.bits or self.options.pairs)
-
     @cached_property
     def kernel(self) -> np.ndarray | None:
         """The true kernel, as the options name it, float64 (size, size), odd; None for a user's own
@@ -173,27 +171,13 @@ class Blur(Task):
             "disk": lambda: kernels.disk(options.radius),
         }
         kernel = named.get(options.kernel, lambda: kernels.from_file(options.kernel))()
-        self._check_size("The kernel", len(kernel))
-        return kernel
-
-    def _reference(self, batches, size: int):
-        """`estimate_kernel`, with a prior where there is noise or nothing else converges."""
-        from foldernet.blur.pairs import stacked
-        from foldernet.blur.reference import estimate_kernel
-
-        pairs, zero_padded = batches["training"], not self.options.pairs
-        found = None if self._noisy else estimate_kernel(pairs, size, zero_padded=zero_padded)
-        if found and found.converged:
-            return found
-        return estimate_kernel(pairs, size, stacked(batches["validation"]), zero_padded)
-
-    def _check_size(self, what: str, size: int) -> None:
-        image_size = self.options.image_size
-        if size > image_size:
+        size, side = len(kernel), options.image_size
+        if size > side:
             raise UserError(
-                f"{what} is {size}x{size} pixels, and the images only {image_size}x{image_size}."
-                " Raise --image-size, or use a smaller one."
+                f"The kernel is {size}x{size} pixels, and the images only {side}x{side}. Raise"
+                " --image-size, or use a smaller one."
             )
+        return kernel
 
 
 def _roomy(size: int) -> int:
