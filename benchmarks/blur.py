@@ -280,18 +280,17 @@ def spectra_figure(true, learned: dict):
     crops = BlurDataGenerator(true).flow_from_directory(folder / "train", crops=64, seed=0)
     sharp = np.concatenate([crops[index][0] for index in range(len(crops))])[..., 0]
     power = spectrum.power_spectrum(sharp)
-    radius = spectrum.frequency_radius(256, 256) * 256
 
     def rings(values):
-        return spectrum.ring_means(values, radius)[:129]
+        return spectrum.frequency_rings(values)[:129]
 
     figure = Figure((7, 5.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    sought = scores.otf(true, 256, 256)
+    sought = scores.otf(true, 256)
     frequencies = np.arange(129) / 256
     shown = ("as published", "zero initialization", "whitened loss", "both, and the measured step")
     for name in shown:
-        error = np.sqrt(rings(np.abs(scores.otf(learned[name], 256, 256) - sought) ** 2))
+        error = np.sqrt(rings(np.abs(scores.otf(learned[name], 256) - sought) ** 2))
         above.semilogy(frequencies, error, label=name)
     above.semilogy(frequencies, rings(np.abs(sought)), color="0.6", linewidth=4, label="the MTF")
     above.set(ylabel="error of the transfer function", ylim=(1e-8, 1e2), xlim=(0, 0.5))

@@ -12,7 +12,7 @@ def rfft2(images, lengths):
 
     Args:
         images: float tensor (..., height, width).
-        lengths: two integers (or scalar tensors), each at least as long as its axis.
+        lengths: two integers, each at least as long as its axis.
 
     Returns:
         Real and imaginary part, each (..., width_frequencies, height_frequencies): transposed,
@@ -20,8 +20,7 @@ def rfft2(images, lengths):
         non-negative horizontal frequencies are there, `lengths[1] // 2 + 1` of them.
     """
     spectrum = [ops.swapaxes(part, -1, -2) for part in ops.rfft(images, lengths[1])]
-    height = ops.shape(images)[-2]
-    padding = [(0, 0)] * (len(images.shape) - 1) + [(0, lengths[0] - height)]
+    padding = [(0, 0)] * (len(images.shape) - 1) + [(0, lengths[0] - images.shape[-2])]
     return ops.fft(tuple(ops.pad(part, padding) for part in spectrum))
 
 
@@ -30,13 +29,12 @@ def irfft2(spectrum, lengths):
 
     Args:
         spectrum: real and imaginary part as `rfft2` returns them.
-        lengths: the two integers (or scalar tensors) given to `rfft2`.
+        lengths: the two integers given to `rfft2`.
 
     Returns:
         float tensor (..., lengths[0], lengths[1]).
     """
     # The inverse transform is the forward one of the conjugate; keras.ops inverts only in 2-D.
     real, imaginary = ops.fft((spectrum[0], -spectrum[1]))
-    scale = 1.0 / ops.cast(lengths[0], real.dtype)
-    columns = (ops.swapaxes(real, -1, -2) * scale, ops.swapaxes(imaginary, -1, -2) * -scale)
-    return ops.irfft(columns, lengths[1])
+    columns = (ops.swapaxes(real, -1, -2), ops.swapaxes(-imaginary, -1, -2))
+    return ops.irfft(columns, lengths[1]) / lengths[0]

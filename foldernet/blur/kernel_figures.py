@@ -1,4 +1,4 @@
-"""Figures of the blur mode: kernels, their profiles and transfer functions, and what they leave."""
+"""Figures of the blur mode: kernels, their transfer functions, and what they leave."""
 
 from pathlib import Path
 
@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from foldernet import terminal
-from foldernet.blur.kernel_scores import mtf_profile, relative_l2
+from foldernet.blur.kernel_scores import mtf_profile
 from foldernet.blur.kernels import centered
 from foldernet.blur.spectrum import frequency_rings
 
@@ -23,19 +22,8 @@ SHOWN_EPOCHS = 8  # in the figure of growth; of more, as many are picked evenly
 
 def save_kernel(kernel: np.ndarray, path: Path) -> None:
     """Write a kernel as a gray PNG: its peak white, zero and less black."""
-    shades = np.clip(kernel / max(kernel.max(), np.finfo(float).tiny), 0, 1)
+    shades = np.clip(kernel / kernel.max(), 0, 1)
     Image.fromarray(np.rint(255 * shades).astype(np.uint8)).save(path)
-
-
-def pairs(sharp: np.ndarray, blurred: np.ndarray) -> Figure:
-    """The first pairs of a batch, four at most, sharp above blurred.
-
-    Args:
-        sharp, blurred: (n, height, width, 1), 0..1.
-    """
-    count = min(4, len(sharp))
-    shown = [("", image, None) for image in (*sharp[:count], *blurred[:count])]
-    return _mosaic((2.2 * count + 0.4, 4.9), shown, "Training pairs: sharp, and blurred", rows=2)
 
 
 def comparison(kernels: dict[str, np.ndarray]) -> Figure:
@@ -50,13 +38,8 @@ def comparison(kernels: dict[str, np.ndarray]) -> Figure:
     shown = {name: centered(kernels[name], size) for name in (against, "learned")}
     shown["difference"] = shown["learned"] - shown[against]
     peak = max(np.abs(kernel).max() for kernel in shown.values())
-    titled = [
-        (f"{name}, at most {np.abs(kernel).max():.2g}", kernel, peak)
-        for name, kernel in shown.items()
-    ]
-    figure = _mosaic((10, 3.9), titled, f"Kernels, {size}x{size} pixels")
-    figure.colorbar(figure.axes[-1].images[0], ax=figure.axes, shrink=0.85, label="weight")
-    return figure
+    titled = [(f"{name}, at most {np.abs(k).max():.2g}", k, peak) for name, k in shown.items()]
+    return _mosaic((10, 3.9), titled, f"Kernels, {size}x{size} pixels")
 
 
 def mtf(kernels: dict[str, np.ndarray], power: np.ndarray, limit: float, sentence: str) -> Figure:
@@ -64,28 +47,23 @@ def mtf(kernels: dict[str, np.ndarray], power: np.ndarray, limit: float, sentenc
 
     Args:
         kernels: as for `comparison`.
-        power: float (height, width // 2 + 1), the images' power spectrum.
+        power: float (side, side // 2 + 1), the images' power spectrum.
         limit: end of the identifiable band in cycles/pixel.
         sentence: what can be known, as a title.
     """
     figure = Figure((7, 5.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    lowest = 1e-2
     for name, kernel in kernels.items():
         frequencies, modulus = mtf_profile(kernel)
         above.semilogy(frequencies, np.maximum(modulus, SMALLEST_MTF), label=name, **STYLES[name])
-        lowest = min(lowest, modulus.min())
-    above.set(ylabel="MTF", ylim=(max(lowest / 30, SMALLEST_MTF), 3))
+    above.set(ylabel="MTF")
     above.set_title(sentence.replace("; ", ";\n"), fontsize=10)
     rings = frequency_rings(power)[: len(power) // 2 + 1]
     below.semilogy(np.arange(len(rings)) / len(power), rings, color="tab:green")
     below.set(xlabel="cycles/pixel", ylabel="power of the images", xlim=(0, 0.5))
-    band = {"facecolor": BAND_COLOR, "edgecolor": "0.7", "label": "identifiable", "zorder": 0}
     for axis in (above, below):
-        axis.axvspan(0, min(limit, 0.5), **band)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(color="0.9", linewidth=0.6)
-        axis.set_axisbelow(True)
+        axis.axvspan(0, min(limit, 0.5), color=BAND_COLOR, label="identifiable", zorder=0)
+        axis.grid(alpha=0.3)
     above.legend(frameon=False, loc="lower left", fontsize=9)
     return figure
 
@@ -98,48 +76,38 @@ def residual(sharp: np.ndarray, blurred: np.ndarray, predicted: np.ndarray) -> F
     """
     difference = predicted - blurred
     shown = [("held out", sharp, None), ("blurred", blurred, None), ("predicted", predicted, None)]
-    shown += [("predicted - blurred", difference, np.abs(difference).max() or 1.0)]
-    figure = _mosaic((11, 3.3), shown)
-    figure.colorbar(figure.axes[-1].images[0], ax=figure.axes[-1], shrink=0.8)
-    return figure
+    shown += [("predicted - blurred", difference, np.abs(difference).max())]
+    return _mosaic((11, 3.3), shown, "What the filter makes of an image")
 
 
-def growth(kernels: list[np.ndarray], true: np.ndarray | None) -> Figure:
-    """The filter after each epoch, on one scale, and its relative L2 error.
+def growth(kernels: list[np.ndarray]) -> Figure:
+    """The filter after each epoch, on one scale.
 
     Args:
         kernels: float (size, size), one for each epoch so far.
-        true: the true kernel; None leaves the errors out.
     """
     epochs = np.unique(np.linspace(0, len(kernels) - 1, SHOWN_EPOCHS).astype(int))
-    peak = max(np.abs(kernels[epoch]).max() for epoch in epochs) or 1.0
-    shown = []
-    for epoch in epochs:
-        title = f"epoch {epoch + 1}"
-        if true is not None:
-            title += f"\nerror {terminal.number(relative_l2(kernels[epoch], true))}"
-        shown.append((title, kernels[epoch], peak))
+    peak = max(np.abs(kernels[epoch]).max() for epoch in epochs)
+    shown = [(f"epoch {epoch + 1}", kernels[epoch], peak) for epoch in epochs]
     return _mosaic((1.7 * max(len(epochs), 3), 2.4), shown, "The filter as it grows")
 
 
-def _mosaic(size: tuple, shown: list[tuple], heading: str = "", rows: int = 1) -> Figure:
-    """Pictures, each with its title.
+def _mosaic(size: tuple, shown: list[tuple], heading: str) -> Figure:
+    """Pictures in a row, each with its title, and the scale of the last one.
 
     Args:
         size: of the figure in inches.
         shown: of each picture its title, its pixels, and how far from zero they reach, for a scale
             with two sides; None shows 0..1 in gray.
         heading: over all of them.
-        rows: that they are in.
     """
     figure = Figure(size, layout="constrained")
     figure.suptitle(heading, fontsize=11)
-    axes = figure.subplots(rows, len(shown) // rows, squeeze=False)
+    axes = figure.subplots(1, len(shown), squeeze=False)
     for axis, (title, pixels, reach) in zip(axes.flat, shown, strict=True):
-        if reach is None:
-            axis.imshow(pixels, cmap="gray", vmin=0, vmax=1)
-        else:
-            axis.imshow(pixels, cmap="RdBu_r", vmin=-reach, vmax=reach)
+        look = {"cmap": "RdBu_r", "vmin": -reach} if reach else {"cmap": "gray", "vmin": 0}
+        drawn = axis.imshow(pixels, vmax=reach or 1, **look)
         axis.set_title(title, fontsize=10)
         axis.set_axis_off()
+    figure.colorbar(drawn, ax=axes[0, -1], shrink=0.8)
     return figure

@@ -5,13 +5,13 @@ from scipy.fft import rfft2
 from scipy.ndimage import center_of_mass, zoom
 
 from foldernet.blur.kernels import centered
-from foldernet.blur.spectrum import frame_shape, frequency_rings, half_plane_counts
+from foldernet.blur.spectrum import frequency_rings, half_plane_counts
 
 
 def relative_l2(kernel, true):
     """Norm of the difference over the norm of the true kernel; sizes are aligned by center."""
     size = max(len(kernel), len(true))
-    kernel, true = (centered(np.asarray(each, float), size) for each in (kernel, true))
+    kernel, true = centered(kernel, size), centered(true, size)
     return float(np.linalg.norm(kernel - true) / np.linalg.norm(true))
 
 
@@ -20,8 +20,7 @@ def centroid_shift_pixels(kernel, true=None):
 
     Pixels below a tenth of the peak don't count: far from the center their noise would weigh most.
     """
-    reference = np.zeros(2) if true is None else _centroid(true)
-    return float(np.linalg.norm(_centroid(kernel) - reference))
+    return float(np.linalg.norm(_centroid(kernel) - (0 if true is None else _centroid(true))))
 
 
 def fwhm_pixels(kernel):
@@ -30,49 +29,43 @@ def fwhm_pixels(kernel):
     Measured on the kernel interpolated eight times finer; 2.355 sigma for a Gaussian.
     """
     finer = 8
-    core = centered(np.asarray(kernel, float), kernel.shape[0] + 2)
-    fine = zoom(core, finer, order=3, grid_mode=True, mode="grid-constant")
+    fine = zoom(np.pad(kernel, 1), finer, order=3, grid_mode=True, mode="grid-constant")
     return float(2 * np.sqrt(np.count_nonzero(fine > fine.max() / 2) / np.pi) / finer)
 
 
-def otf(kernel, height, width):
+def otf(kernel, side):
     """Optical transfer function on the half plane of `numpy.fft.rfft2`, center at the origin.
 
     Args:
-        kernel: float (size, size), odd, no larger than (height, width).
-        height: samples of the vertical frequency.
-        width: samples of the horizontal frequency, before halving.
+        kernel: float (size, size), odd, size at most `side`.
+        side: samples of each frequency, before halving.
 
     Returns:
-        complex128 (height, width // 2 + 1).
+        complex128 (side, side // 2 + 1).
     """
-    half = kernel.shape[0] // 2
-    framed = np.zeros((height, width))
-    framed[: kernel.shape[0], : kernel.shape[1]] = kernel
-    return rfft2(np.roll(framed, (-half, -half), axis=(0, 1)))
+    framed = np.pad(kernel, (0, side - len(kernel)))
+    return rfft2(np.roll(framed, -(len(kernel) // 2), axis=(0, 1)))
 
 
-def mtf_profile(kernel, size=512):
+def mtf_profile(kernel):
     """Modulation transfer function averaged over rings of frequency.
 
     Returns:
         frequencies: float64 (n,) in cycles per pixel, 0 to 0.5.
         mtf: float64 (n,), modulus of the OTF over its value at zero.
     """
-    size = max(size, kernel.shape[0] + 1)
-    modulus = np.abs(otf(kernel, size, size))
-    mtf = frequency_rings(modulus)[: size // 2 + 1]
-    return np.arange(len(mtf)) / size, mtf / modulus[0, 0]
+    side = max(512, len(kernel) + 1)
+    modulus = np.abs(otf(kernel, side))
+    mtf = frequency_rings(modulus)[: side // 2 + 1]
+    return np.arange(len(mtf)) / side, mtf / modulus[0, 0]
 
 
 def mtf50_cycles_per_pixel(kernel):
     """The frequency where the radially averaged MTF first falls to one half; 0.5 if it doesn't."""
     frequencies, mtf = mtf_profile(kernel)
-    below = np.flatnonzero(mtf < 0.5)
-    if not len(below):
-        return 0.5
-    pair = [below[0], below[0] - 1]  # the MTF begins at one
-    return float(np.interp(0.5, mtf[pair], frequencies[pair]))
+    first = np.argmax(mtf < 0.5)  # 0 if none is: the MTF begins at one
+    pair = [first, first - 1]
+    return float(np.interp(0.5, mtf[pair], frequencies[pair])) if first else 0.5
 
 
 def in_band_otf_error(kernel, true, band):
@@ -81,12 +74,12 @@ def in_band_otf_error(kernel, true, band):
     Args:
         kernel: float (size, size), odd: the learned filter.
         true: float (size, size), odd: the true kernel.
-        band: bool (height, width // 2 + 1) of `identifiable_band`, of even width.
+        band: bool (side, side // 2 + 1) of `identifiable_band`.
 
     Returns:
         float; NaN when the band is empty.
     """
-    learned, sought = (otf(each, *frame_shape(band))[band] for each in (kernel, true))
+    learned, sought = (otf(each, len(band))[band] for each in (kernel, true))
     if not len(sought):
         return float("nan")
     return float(np.linalg.norm(learned - sought) / np.linalg.norm(sought))
@@ -100,22 +93,16 @@ def attainable_l2(true, standard_error):
 
     Args:
         true: float (size, size), odd: the true kernel.
-        standard_error: float (height, width // 2 + 1) of `spectrum.standard_error`, of even width.
+        standard_error: float (side, side // 2 + 1) of `spectrum.standard_error`.
 
     Returns:
         float, 0..1.
     """
-    height, width = frame_shape(standard_error)
-    signal, variance = np.abs(otf(true, height, width)) ** 2, standard_error**2
-    counts = half_plane_counts(width)
+    side, variance = len(standard_error), standard_error**2
+    signal = np.abs(otf(true, side)) ** 2
+    counts = half_plane_counts(side)
     left = counts * signal / (1 + signal / variance)
     return float(np.sqrt(np.sum(left) / np.sum(counts * signal)))
-
-
-def psnr(predicted, observed):
-    """Peak signal-to-noise ratio in dB of images in the range 0..1; infinite when equal."""
-    mse = np.mean((np.asarray(predicted, float) - np.asarray(observed, float)) ** 2)
-    return float(-10 * np.log10(mse)) if mse else float("inf")
 
 
 def _centroid(kernel):

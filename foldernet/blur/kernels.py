@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.signal import windows
 
 from foldernet.images.reader import ImageError, read_image
 from foldernet.terminal import UserError
@@ -16,18 +17,16 @@ from foldernet.terminal import UserError
 SUPERSAMPLING = 32
 
 
-def gaussian(sigma, truncate=4.5):
+def gaussian(sigma):
     """Samples an isotropic Gaussian.
 
     Args:
         sigma: standard deviation in pixels, > 0.
-        truncate: half width in standard deviations; the edge is 4e-5 of the peak by default.
 
     Returns:
-        float64 (size, size), size = 2 * ceil(truncate * sigma) + 1.
+        float64 (size, size), size = 2 * ceil(4.5 * sigma) + 1: the edge is 4e-5 of the peak.
     """
-    half = math.ceil(truncate * sigma)
-    profile = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
+    profile = windows.gaussian(2 * math.ceil(4.5 * sigma) + 1, sigma)
     return _normalized(np.outer(profile, profile))
 
 
@@ -123,18 +122,13 @@ def blur(images, kernel):
         float64, the shape of `images`.
     """
     images, kernel = np.asarray(images, float), np.asarray(kernel, float)
-    height, width = images.shape[-2:]
-    size = len(kernel)
-    lengths = [transform_length(side, size) for side in (height, width)]
-    transfer = rfft2(kernel, lengths)
-    start = (size - 1) // 2
-    rows, columns = slice(start, start + height), slice(start, start + width)
-    blurred = np.empty(images.shape)
+    shape, start = images.shape[-2:], (len(kernel) - 1) // 2
+    lengths = [transform_length(side, len(kernel)) for side in shape]
+    inside = tuple(slice(start, start + side) for side in shape)
+    transfer, blurred = rfft2(kernel, lengths), np.empty(images.shape)
     # One by one: a transformed image fits into the processor's cache, a batch of them doesn't.
     for index in np.ndindex(images.shape[:-2]):
-        spectrum = rfft2(images[index], lengths)
-        spectrum *= transfer
-        blurred[index] = irfft2(spectrum, lengths, overwrite_x=True)[rows, columns]
+        blurred[index] = irfft2(rfft2(images[index], lengths) * transfer, lengths)[inside]
     return blurred
 
 
@@ -163,12 +157,6 @@ def observe(sharp, kernel, noise=0.0, bits=0, random=None):
         levels = 2**bits - 1
         blurred = np.clip(np.round(blurred * levels), 0, levels) / levels
     return blurred
-
-
-def noise_variance(noise=0.0, bits=0):
-    """Variance of what `observe` adds; that of rounding is a twelfth of a squared step."""
-    rounding = (1 / (2**bits - 1)) ** 2 / 12 if bits else 0.0
-    return noise**2 + rounding
 
 
 def _antialiased(inside, half):

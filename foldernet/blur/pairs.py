@@ -83,26 +83,18 @@ class BlurIterator(DirectoryIterator):
             **options,
         )
 
-    def exact(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch `index` of `epoch` before it is rounded to the generator's dtype.
-
-        Returns:
-            Sharp and blurred crops, each float64 (n, height, width, 1), 0..1.
-        """
+    def batch(self, epoch, index):
+        """Sharp and blurred crops, each (n, height, width, 1), 0..1."""
         generator = self.image_data_generator
-        epoch = epoch if self.shuffle else 0
-        random, chosen = self.drawn(epoch, index)
+        random, chosen = self.drawn(epoch if self.shuffle else 0, index)
         photographs, _ = self._images(chosen)
         crops = np.stack([self._crop(photograph, random) for photograph in photographs])
-        if self.blurred_folder is not None:
-            return crops[..., :1] / 255, crops[..., 1:] / 255
-        sharp = generator.transform_batch(crops, random if self.augmented else None)
-        sharp = sharp.astype(float) / 255
-        blurred = observe(sharp[..., 0], generator.kernel, generator.noise, generator.bits, random)
-        return sharp, blurred[..., None]
-
-    def batch(self, epoch, index):
-        sharp, blurred = self.exact(epoch, index)
+        if self.blurred_folder is None:
+            sharp = generator.transform_batch(crops, random if self.augmented else None) / 255.0
+            camera = generator.kernel, generator.noise, generator.bits
+            blurred = observe(sharp[..., 0], *camera, random)[..., None]
+        else:
+            sharp, blurred = crops[..., :1] / 255, crops[..., 1:] / 255
         return sharp.astype(self.dtype), blurred.astype(self.dtype)
 
     def _crop(self, photograph, random):
@@ -125,9 +117,9 @@ class BlurIterator(DirectoryIterator):
         """
         path = self.path(position)
         pixels, header = read_with_header(path, rule=Rule("grayscale"))
-        height, width = pixels.shape[:2]
-        if height < self.target_size[0] or width < self.target_size[1]:
-            wanted = "x".join(map(str, reversed(self.target_size)))
+        (height, width), (rows, columns) = pixels.shape[:2], self.target_size
+        if height < rows or width < columns:
+            wanted = f"{columns}x{rows}"
             raise ImageError(path, f"{width}x{height} pixels are less than a crop of {wanted}")
         if pixels.min() == pixels.max():
             raise ImageError(path, "all its pixels are alike, which tells nothing about a blur")
@@ -143,15 +135,11 @@ class BlurIterator(DirectoryIterator):
         return np.concatenate([pixels, other], axis=2), header
 
 
-def first_epoch(iterator: BlurIterator):
-    """The pairs of the first epoch, in float64, batch by batch."""
-    return (iterator.exact(0, index) for index in range(len(iterator)))
-
-
-def stacked(pairs) -> tuple[np.ndarray, np.ndarray]:
-    """All sharp and all blurred crops of some batches."""
-    sharp, blurred = zip(*pairs, strict=True)
-    return np.concatenate(sharp), np.concatenate(blurred)
+def stacked(batches: BlurIterator, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """All sharp and all blurred crops of an epoch's batches, or of the first `most`."""
+    pairs = (batches[index] for index in range(len(batches))[:most])
+    sharp, blurred = map(np.concatenate, zip(*pairs, strict=True))
+    return sharp, blurred
 
 
 class PhotographStore(ArrayStore):
@@ -181,11 +169,8 @@ class PhotographStore(ArrayStore):
         return f"{held} in memory, {sizes.sum() / 1e6:,.1f} MB"
 
     def _made(self, position, make=None):
-        row = super()._made(position, make)
-        if not isinstance(row, ImageError):
-            slot = self._slot[position]
-            self._sizes[slot] = row.nbytes
-            if self._sizes.sum() > self._room:
-                self._sizes[slot] = self._keys[slot] = 0
-                self._rows[slot] = None
+        row, slot = super()._made(position, make), self._slot[position]
+        self._sizes[slot] = getattr(row, "nbytes", 0)  # an ImageError has none
+        if self._sizes.sum() > self._room:
+            self._rows[slot], self._sizes[slot], self._keys[slot] = None, 0, 0
         return row

@@ -9,7 +9,7 @@ from foldernet import terminal
 from foldernet.blur.options import BlurOptions
 from foldernet.datasets import folders
 from foldernet.datasets.image_list import Dataset, ImageList
-from foldernet.datasets.split import content_hashes
+from foldernet.datasets.split import split_by_content
 from foldernet.terminal import UserError
 
 CLASS = "photographs"  # what stands in a list in place of a class
@@ -25,18 +25,28 @@ def find(options: BlurOptions, shipped: Callable[[str], Path] | None) -> Dataset
     Raises:
         UserError: they are missing, too few, or the pairs don't match.
     """
-    if options.pairs:
-        if options.data:
-            raise UserError(f"Give either the folder '{options.data}' or --pairs, not both.")
-        sharp, blurred = (photographs(folder.expanduser()) for folder in options.pairs)
-        _check_same_names(sharp, blurred)
-        return Dataset(Path(sharp.directory), (CLASS,), _split(sharp, options))
-    root = Path(options.data or (shipped and shipped("photos")) or ".").expanduser()
+    if options.pairs and options.data:
+        raise UserError(f"Give either the folder '{options.data}' or --pairs, not both.")
+    sharp = options.pairs and options.pairs[0]
+    root = Path(sharp or options.data or (shipped and shipped("photos")) or ".").expanduser()
     parts = folders.split_folders(root, of_classes=False) if root.is_dir() else {}
-    if "training" in parts and "validation" in parts:
+    if not options.pairs and {"training", "validation"} <= parts.keys():
         splits = {split: photographs(parts[split]) for split in ("training", "validation")}
-    else:
-        splits = _split(photographs(root), options)
+        return Dataset(root, (CLASS,), splits)
+    images = photographs(root)
+    if options.pairs:
+        blurred = photographs(options.pairs[1].expanduser())
+        if alone := sorted(set(images.names) ^ set(blurred.names)):
+            raise UserError(
+                f"'{root}' and '{blurred.directory}' must hold the same file names, and only one of"
+                f" them has {terminal.listed(alone, 3)}."
+            )
+    splits = split_by_content(images, options.validation_split, options.cache)
+    if not len(splits["validation"]):
+        raise UserError(
+            f"'{root}' holds one photograph, or only copies of it, and two are the least: one to"
+            " learn from and one to hold out. Add more."
+        )
     return Dataset(root, (CLASS,), splits)
 
 
@@ -46,32 +56,9 @@ def photographs(root: str | os.PathLike) -> ImageList:
     Raises:
         UserError: there is no such folder, or no image in it.
     """
-    if not os.path.isdir(root):
-        raise UserError(f"There is no folder '{root}'. Name one that holds photographs.")
-    names = folders.list_images(root)
+    names = folders.list_images(root) if os.path.isdir(root) else []
     if not names:
-        raise UserError(f"There are no images in '{root}'. Name a folder that holds photographs.")
+        raise UserError(
+            f"There is no folder '{root}', or no image in it. Name one with photographs."
+        )
     return ImageList.of_classes(root, {CLASS: names})
-
-
-def _check_same_names(sharp: ImageList, blurred: ImageList) -> None:
-    alone = sorted(set(sharp.names) ^ set(blurred.names))
-    if alone:
-        raise UserError(
-            f"'{sharp.directory}' and '{blurred.directory}' must hold the same file names, and"
-            f" {terminal.listed(alone, 3)} {'is' if len(alone) == 1 else 'are'} in only one."
-        )
-
-
-def _split(images: ImageList, options: BlurOptions) -> dict[str, ImageList]:
-    """By content, as for classes; of a few photographs, at least one is held out."""
-    if len(images) == 1:
-        raise UserError(
-            f"'{images.directory}' holds one photograph, and two are the least: one to learn from"
-            " and one to hold out. Add more."
-        )
-    positions = content_hashes(images.paths, options.cache) / 2**64
-    held_out = positions < max(options.validation_split, positions.min() * (1 + 1e-9))
-    if held_out.all():
-        raise UserError("No photograph is left to learn from. Lower --validation-split.")
-    return {"training": images.take(~held_out), "validation": images.take(held_out)}

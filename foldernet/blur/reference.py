@@ -1,6 +1,5 @@
 """The kernel without training: one pass over the pairs, then one linear system, in float64."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +8,13 @@ from scipy.signal.windows import bartlett
 from scipy.sparse.linalg import LinearOperator, gmres
 
 from foldernet.blur.kernels import blur
-from foldernet.blur.spectrum import FLOOR, hann_taper, roughness
+from foldernet.blur.spectrum import FLOOR, ROUNDING_VARIANCE, at_lags, hann_taper, roughness
 from foldernet.terminal import UserError
 
 # Fewer pixels per side than this in the window leave too few equations to be worth solving.
 SMALLEST_WINDOW = 32
-# Strengths of the prior tried, as shares of the images' mean power; then between the best two.
-STRENGTHS = (0.0, *10.0 ** np.arange(-9, 2))
+# Strengths of the prior tried, as shares of the images' mean power; then around the best.
+STRENGTHS = 10.0 ** np.arange(-9, 2)
 REFINEMENT = 10.0 ** np.array([-2 / 3, -1 / 3, 1 / 3, 2 / 3])
 
 
@@ -29,7 +28,7 @@ class KernelEstimate:
     converged: bool  # whether the solver reached its tolerance
 
 
-def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True, strengths=STRENGTHS):
+def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True):
     """Estimates the kernel that turns sharp images into blurred ones, by linear regression.
 
     The regression's own normal equations aren't Toeplitz, because the frame cuts off the blurred
@@ -43,12 +42,11 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True, stre
             `BlurIterator`, best in float64, one epoch is.
         kernel_size: pixels per side, odd, no smaller than the true kernel.
         held_out: (sharp, blurred), each (n, height, width[, 1]), for choosing the strength of a
-            smoothness prior (third differences). None for no prior, right for exact data only.
+            smoothness prior (third differences), unless these are explained exactly without. None
+            for no prior, right for exact data only.
         zero_padded: whether the sharp images are zero outside their frame, as here in all made
             pairs. False for a camera's pairs, where nobody knows what was outside; it costs
             another half filter of pixels on each side.
-        strengths: of the prior to try on `held_out`, as shares of the images' mean power; the best
-            is then refined.
 
     Returns:
         A `KernelEstimate`. Look at `converged`.
@@ -72,8 +70,8 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True, stre
     sharp, blurred = _checked(*held_out)
     margin = 0 if zero_padded else kernel_size // 2
     inside = (..., *(slice(margin, side - margin) for side in sharp.shape[1:]))
-    period = (next_fast_len(4 * kernel_size, real=True),) * 2
-    penalty = _lags(roughness(*period), period, kernel_size - 1)
+    period = next_fast_len(4 * kernel_size, real=True)
+    penalty = at_lags(roughness(period), (period, period), kernel_size - 1)
 
     def attempt(strength):
         # Without a prior the last digits count; with one, its bias is far above 1e-9.
@@ -82,7 +80,10 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True, stre
         mse = np.mean((blur(sharp, kernel) - blurred)[inside] ** 2)
         return KernelEstimate(float(strength), float(mse), kernel, converged)
 
-    tried = [attempt(share * power) for share in strengths]
+    bare = attempt(0.0)
+    if bare.converged and bare.holdout_mse < ROUNDING_VARIANCE:
+        return bare
+    tried = [bare, *(attempt(share * power) for share in STRENGTHS)]
     best = min(tried, key=lambda estimate: estimate.holdout_mse)
     tried = [best, *(attempt(best.strength * factor) for factor in REFINEMENT if best.strength)]
     return min(tried, key=lambda estimate: estimate.holdout_mse)
@@ -111,54 +112,41 @@ def _correlations(pairs, kernel_size, zero_padded):
         Both per pixel of the window.
     """
     half = kernel_size // 2
-    shape, pixels, variation = None, 0.0, 0.0
+    shape, pixels, varied = None, 0.0, False
     if hasattr(pairs, "__len__"):  # a Keras iterator has a length, and yet never ends
         pairs = map(pairs.__getitem__, range(len(pairs)))
     for sharp, blurred in pairs:
         sharp, blurred = _checked(sharp, blurred)
         if shape is None:
             shape = sharp.shape[1:]
-            sides = 1 if zero_padded else 2  # of half a filter, on each side of the window
-            largest = (min(shape) - SMALLEST_WINDOW) // sides | 1
+            largest = largest_size(min(shape), SMALLEST_WINDOW, zero_padded)
             if kernel_size > largest:
                 raise UserError(
-                    f"A {kernel_size}x{kernel_size} filter leaves less than {SMALLEST_WINDOW}"
-                    f" pixels of images of {shape[0]}x{shape[1]} to look through. Use a filter of"
-                    f" at most {max(largest, 1)} pixels per side, or larger images."
+                    f"A {kernel_size}x{kernel_size} filter leaves too little of images of"
+                    f" {shape[0]}x{shape[1]} pixels to look through. Use one of at most {largest}"
+                    " pixels per side, or larger images."
                 )
-            window = hann_taper(*shape, sides * half)
+            window = hann_taper(*shape, half if zero_padded else 2 * half)
             lengths = [next_fast_len(side + 2 * half, real=True) for side in shape]
             auto, cross = np.zeros((2, lengths[0], lengths[1] // 2 + 1), complex)
-        if sharp.shape[1:] != shape:
-            raise UserError(
-                f"Images of {shape} and {sharp.shape[1:]} pixels came together. Crop all of them "
-                "to one size."
-            )
         for image, seen in zip(sharp, blurred, strict=True):
             windowed = rfft2(image * window, lengths).conj()
             auto += windowed * rfft2(image, lengths)
             cross += windowed * rfft2(seen, lengths)
         pixels += len(sharp) * window.sum()
-        variation = max(variation, float(np.ptp(sharp, axis=(1, 2)).max()))
-    if shape is None:
-        raise UserError("There are no pairs. Give at least one sharp and one blurred image.")
-    if not variation > 0:
-        raise UserError("All sharp images are constant, which tells nothing about a kernel.")
-    return _lags(auto, lengths, 2 * half) / pixels, _lags(cross, lengths, half) / pixels
+        varied |= np.ptp(sharp, axis=(1, 2)).any()
+    if not varied:
+        raise UserError(
+            "There are no pairs, or all sharp images are constant, which tells nothing about a"
+            " kernel. Give photographs."
+        )
+    return at_lags(auto, lengths, 2 * half) / pixels, at_lags(cross, lengths, half) / pixels
 
 
-def roomy_size(image_size, zero_padded=True):
-    """The largest odd `kernel_size` that leaves `estimate_kernel` half of an image to look
-    through."""
-    sides = 1 if zero_padded else 2  # of half a filter, on each side of the window
-    window = max(image_size / 2, SMALLEST_WINDOW + 1)
-    return max(1, math.ceil((image_size - window) / sides) | 1)
-
-
-def _lags(spectrum, lengths, largest):
-    """The correlation at lags -largest..largest on both axes."""
-    lags = np.arange(-largest, largest + 1)
-    return irfft2(spectrum, lengths)[np.ix_(lags, lags)]
+def largest_size(image_size, window, zero_padded):
+    """The largest odd `kernel_size` that leaves `estimate_kernel` a window of so many pixels."""
+    room = max(0, image_size - window)  # for half a filter on each side, or a whole one
+    return (room if zero_padded else room // 2) | 1
 
 
 def _solve(auto, cross, tolerance):

@@ -6,17 +6,14 @@ import keras
 import numpy as np
 
 from foldernet import terminal
-from foldernet.blur import kernel_figures, kernels, spectrum
+from foldernet.blur import kernel_figures, spectrum
 from foldernet.blur import kernel_scores as scores
-from foldernet.blur.pairs import first_epoch, stacked
+from foldernet.blur.pairs import stacked
 from foldernet.datasets.image_list import Dataset
 from foldernet.evaluation.figure_log import FigureLog
 from foldernet.files import write_whole
 from foldernet.images.reader import read_header
 from foldernet.training.runs import Run
-
-# Of a blurred image in float32, for a range of 1: what is never determined better than that.
-ROUNDING_VARIANCE = 1e-15
 
 
 class KernelGrowth(keras.callbacks.Callback):
@@ -43,7 +40,7 @@ class KernelGrowth(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self.grown:
             grown = list(map(np.asarray, self.grown))  # lists, of a run that was resumed
-            self.log.show("kernel_growth", kernel_figures.growth(grown, self.true))
+            self.log.show("kernel_growth", kernel_figures.growth(grown))
 
 
 def learned_kernel(model: keras.Model) -> np.ndarray:
@@ -58,16 +55,16 @@ def report(
     reference, and draw them."""
     options, power = task.options, task.recipe.power
     learned, true, reference = learned_kernel(model), task.kernel, task.reference.kernel
-    sharp, blurred = stacked(first_epoch(batches["validation"]))
+    sharp, blurred = stacked(batches["validation"])
     predicted = model.predict(sharp, batch_size=options.batch_size, verbose=0)
-    inside = (slice(None), *2 * [slice(task.margin, options.image_size - task.margin)])
-    sharp, blurred, predicted = (images[inside] for images in (sharp, blurred, predicted))
+    inside = slice(task.margin, options.image_size - task.margin)
+    shown = [images[:, inside, inside] for images in (sharp, blurred, predicted)]
+    mse = float(np.mean((shown[2] - shown[1]) ** 2))
     if options.pairs:  # nobody knows their noise; the better of the two filters leaves it
-        fit_mse = float(np.mean((predicted - blurred) ** 2))
-        noise_variance = min(task.reference.holdout_mse, fit_mse)
-    else:
-        noise_variance = kernels.noise_variance(options.noise, options.bits)
-    known = power, max(noise_variance, ROUNDING_VARIANCE), _pixels(options, dataset)
+        noise = min(task.reference.holdout_mse, mse)
+    else:  # rounding adds a twelfth of its squared step
+        noise = options.noise**2 + (1 / (2**options.bits - 1) ** 2 / 12 if options.bits else 0)
+    known = power, max(noise, spectrum.ROUNDING_VARIANCE), _pixels(options, dataset)
     band, limit = spectrum.identifiable_band(*known, learned)
     sentence = what_can_be_known(limit, task.recipe.prior is not None)
     terminal.result(sentence)
@@ -75,12 +72,11 @@ def report(
     # As learned, and with its peak at white and zero or less at black.
     write_whole(run.models / "kernel.npy", lambda path: np.save(path, learned))
     write_whole(run.models / "kernel.png", partial(kernel_figures.save_kernel, learned))
-    by_name = {"learned": learned, "reference": reference}
-    if true is not None:
-        by_name = {"true": true} | by_name
+    by_name = {} if true is None else {"true": true}
+    by_name |= {"learned": learned, "reference": reference}
     log.show("kernels", kernel_figures.comparison(by_name))
     log.show("mtf", kernel_figures.mtf(by_name, power, limit, sentence))
-    log.show("residual", kernel_figures.residual(sharp[0], blurred[0], predicted[0]))
+    log.show("residual", kernel_figures.residual(*(images[0] for images in shown)))
 
     if true is None:  # how far fit and reference are apart is all that can be told
         compared = {"relative_l2_to_reference": scores.relative_l2(learned, reference)}
@@ -98,7 +94,7 @@ def report(
         "fwhm_pixels": scores.fwhm_pixels(learned),
         "mtf50_cycles_per_pixel": scores.mtf50_cycles_per_pixel(learned),
         "identifiable_cycles_per_pixel": limit,
-        "psnr_holdout": scores.psnr(predicted, blurred),
+        "psnr_holdout": float(-10 * np.log10(mse)),
         "kernel_size": task.kernel_size,
         "reference_converged": task.reference.converged,
         "what_can_be_known": sentence,
@@ -121,10 +117,7 @@ def what_can_be_known(limit: float, prior: bool) -> str:
     """One sentence on the frequencies that the images determine: up to `limit`, in cycles/pixel."""
     if limit >= 0.5:
         return "These images determine the kernel at every frequency."
-    rest = "the prior" if prior else "noise"
-    if limit == 0:
-        return f"These images don't determine the kernel at all; what you see is {rest}."
     return (
         f"These images determine the kernel up to {limit:.2f} cycles/pixel; beyond it, what you"
-        f" see is {rest}."
+        f" see is {'the prior' if prior else 'noise'}."
     )

@@ -42,20 +42,22 @@ class Blur(Task):
         return found | kernel
 
     def batches(self, dataset):
-        """Crops and their blurred versions, (n, size, size, 1) float32 in 0..1. Training draws
+        """Crops and their blurred versions, (n, size, size, 1) float64 in 0..1. Training draws
         others in each epoch, in any of four orientations where the blur is made here."""
         from foldernet.blur.pairs import BlurDataGenerator
 
         options, batches = self.options, {}
         camera = self.kernel, options.noise, options.bits
+        blurred = options.pairs[1] if options.pairs else None
         for split, images in dataset.splits.items():
             training = split == "training"
             # Turned over before the blur, a photograph is as good as another; pairs stay as shot.
             turned = {"horizontal_flip": training, "vertical_flip": training}
-            generator = BlurDataGenerator(*camera, cache=options.cache, **turned)
+            exact = {"dtype": "float64", "cache": options.cache}  # for the reference and the scores
+            generator = BlurDataGenerator(*camera, **exact, **turned)
             batches[split] = generator.flow_from_directory(
                 images,
-                blurred=options.pairs[1] if options.pairs else None,
+                blurred,
                 crops=options.crops if training else HELD_OUT_CROPS,
                 target_size=(options.image_size, options.image_size),
                 batch_size=options.batch_size,
@@ -70,65 +72,61 @@ class Blur(Task):
 
         Nothing here looks at the true kernel but the default size of the filter.
         """
-        from foldernet.blur.pairs import first_epoch, stacked
+        from foldernet.blur.pairs import stacked
         from foldernet.blur.recipe import measure
-        from foldernet.blur.reference import roomy_size
+        from foldernet.blur.reference import SMALLEST_WINDOW, estimate_kernel, largest_size
 
-        options, training = self.options, batches["training"]
-        held_out = stacked(first_epoch(batches["validation"]))
-        size, largest = options.kernel_size, roomy_size(options.image_size, not options.pairs)
-        if size is None and self.kernel is None:
-            size = _support(self._reference(training, largest, held_out).kernel)
+        options, side, training = self.options, self.options.image_size, batches["training"]
+        seen = stacked(batches["validation"]), not options.pairs
+        window = max(side // 2, SMALLEST_WINDOW)  # half of an image is left to look through
+        largest = largest_size(side, window, not options.pairs)
+        size = options.kernel_size
+        if size is None and options.pairs:
+            first = estimate_kernel(training, largest, *seen).kernel
+            reach = np.argwhere(first > SUPPORT * first.max()) - len(first) // 2
+            size = min(_roomy(2 * np.abs(reach).max() + 1), largest)
         elif size is None:
-            size = min(_odd(ROOM * len(self.kernel)), _odd(options.image_size - 2))
-        if size % 2 == 0:
-            raise UserError(f"--kernel-size {size} is even; give an odd one, which has a center.")
-        self._check_size("The filter", size)
+            size = min(_roomy(len(self.kernel)), (side - 2) | 1)
+        if size % 2 == 0 or size > side:
+            raise UserError(
+                f"--kernel-size {size} is even, or more than the images' {side}. Give an odd one,"
+                " which has a center, or raise --image-size."
+            )
 
         terminal.status(f"Solving for a kernel of {size}x{size}, the reference, and its spectra")
-        self.reference = self._reference(training, min(size, largest), held_out)
-        few = min(math.ceil(MEASURED_CROPS / options.batch_size), len(training))
-        sharp = np.concatenate([training.exact(0, index)[0] for index in range(few)])[..., 0]
-        strength = self.reference.strength if self._noisy else 0.0
+        self.reference = estimate_kernel(training, min(size, largest), *seen)
+        sharp, _ = stacked(training, math.ceil(MEASURED_CROPS / options.batch_size))
+        noisy = options.noise or options.bits or options.pairs
+        strength = self.reference.strength if noisy else 0.0
         self.kernel_size = size
-        self.recipe = measure(sharp, size, options.batch_size, strength, self.margin)
+        self.recipe = measure(sharp[..., 0], size, options.batch_size, strength, self.margin)
 
     def network(self, dataset):
         from foldernet.blur.single_filter import single_filter
 
         options = self.options
         prior = self.recipe.prior if options.loss == "whitened" else None
-        return single_filter(options.image_size, self.kernel_size, 1, options.init, prior)
+        return single_filter(options.image_size, self.kernel_size, options.init, prior)
 
     def compile_arguments(self, steps_per_epoch, options):
         from foldernet.training import optimizers
 
         loss = self.recipe.loss if options.loss == "whitened" else "mse"
-        arguments = {"loss": loss, "metrics": [], "jit_compile": True}
-        if options.optimizer is None:
-            steps = options.epochs * steps_per_epoch
-            return arguments | {"optimizer": self.recipe.optimizer(steps)}, []
-        optimizer, schedule = optimizers.optimizer(options, steps_per_epoch)
-        return arguments | {"optimizer": optimizer}, schedule
+        if options.optimizer:
+            optimizer, schedule = optimizers.optimizer(options, steps_per_epoch)
+        else:
+            optimizer, schedule = self.recipe.optimizer(options.epochs * steps_per_epoch), []
+        return {"optimizer": optimizer, "loss": loss, "jit_compile": True}, schedule
 
     def facts(self, dataset):
-        options, reference, facts = self.options, self.reference, []
-        if self.kernel is not None:
-            size = len(self.kernel)
-            camera = [f"noise {options.noise:g}"] if options.noise else []
-            camera += [f"{options.bits} bits"] if options.bits else []
-            facts.append(("kernel", ", ".join([f"{options.kernel}, {size}x{size}", *camera])))
-        height, width = reference.kernel.shape
+        options, reference, size = self.options, self.reference, len(self.reference.kernel)
         solved = "converged" if reference.converged else "did not converge"
-        facts.append(("reference", f"{height}x{width}, {solved}"))
+        facts = [("reference", f"{size}x{size}, {solved}")]
+        if self.kernel is not None:
+            facts.append(("kernel", f"{options.kernel}, {len(self.kernel)}x{len(self.kernel)}"))
         if options.loss == "whitened" and self.recipe.prior:
             facts.append(("prior", f"smoothness, strength {reference.strength:.1e} by hold-out"))
         return facts
-
-    def show_batches(self, dataset, batches, log):
-        from foldernet.blur import kernel_figures
-
-        log.show("training_pairs", kernel_figures.pairs(*batches["training"][0]))
 
     def callbacks(self, log):
         from foldernet.blur.report import KernelGrowth
@@ -154,12 +152,6 @@ class Blur(Task):
         """Pixels at each edge where what lies beyond the frame matters and isn't known."""
         return self.kernel_size // 2 if self.options.pairs else 0
 
-    @property
-    def _noisy(self) -> bool:
-        """Whether the blurred images are anything but exactly what a filter makes of the sharp
-        ones."""
-        return bool(self.options.noise or self.options.bits or self.options.pairs)
-
     @cached_property
     def kernel(self) -> np.ndarray | None:
         """The true kernel, as the options name it, float64 (size, size), odd; None for a user's own
@@ -179,41 +171,18 @@ class Blur(Task):
             "disk": lambda: kernels.disk(options.radius),
         }
         kernel = named.get(options.kernel, lambda: kernels.from_file(options.kernel))()
-        self._check_size("The kernel", len(kernel))
+        size, side = len(kernel), options.image_size
+        if size > side:
+            raise UserError(
+                f"The kernel is {size}x{size} pixels, and the images only {side}x{side}. Raise"
+                " --image-size, or use a smaller one."
+            )
         return kernel
 
-    def _reference(self, training, size: int, held_out):
-        """`estimate_kernel`, with a prior where there is noise or nothing else converges."""
-        from foldernet.blur.pairs import first_epoch
-        from foldernet.blur.reference import STRENGTHS, estimate_kernel
 
-        zero_padded = not self.options.pairs
-        for strengths in [STRENGTHS] if self._noisy else [(0.0,), STRENGTHS]:
-            pairs = first_epoch(training)
-            found = estimate_kernel(pairs, size, held_out, zero_padded, strengths)
-            if found.converged:
-                break
-        return found
-
-    def _check_size(self, what: str, size: int) -> None:
-        image_size = self.options.image_size
-        if size > image_size:
-            raise UserError(
-                f"{what} is {size}x{size} pixels, and the images only {image_size}x{image_size}."
-                " Raise --image-size, or use a smaller one."
-            )
-
-
-def _support(kernel: np.ndarray) -> int:
-    """Half as large again as the centered square outside of which a first estimate is near zero."""
-    center = len(kernel) // 2
-    reach = np.abs(np.argwhere(kernel > SUPPORT * kernel.max()) - center).max()
-    return min(_odd(ROOM * (2 * reach + 1)), len(kernel))
-
-
-def _odd(number: float) -> int:
-    """The odd whole number at `number` or next above it."""
-    return math.ceil(number) | 1
+def _roomy(size: int) -> int:
+    """The size of a filter for a kernel of this size, odd."""
+    return math.ceil(ROOM * size) | 1
 
 
 TASK = Blur
