@@ -24,7 +24,7 @@ def check(arguments: list[str] | None = None) -> int:
     training = training.with_defaults(images=len(dataset.splits["training"]))
 
     from foldernet.checks.examine import examine  # decoders, needed now that there are images
-    from foldernet.checks.findings import findings, imbalance
+    from foldernet.checks.findings import findings
     from foldernet.images.reader import Rule
     from foldernet.images.store import PixelStore
 
@@ -37,12 +37,12 @@ def check(arguments: list[str] | None = None) -> int:
     }
     examined = examine(dataset, stores, cache)
     found = findings(dataset, examined, cache)
-    report.show(dataset, examined.sizes, found, imbalance(dataset))
+    report.show(dataset, examined.sizes, found)
     left_out = quarantine.update(dataset.root, found)
     if (path := quarantine.file_of(dataset.root)).exists():
         where = terminal.printable(str(path))
-        images = terminal.count(len({finding.path for finding in left_out}), "image")
+        images = terminal.count(len(left_out), "image")
         terminal.result(f"{where}: {images} left out of training; its column leave_out decides")
     if options.strict:
-        report.refuse(left_out)
+        quarantine.refuse(left_out)
     return 1 if left_out else 0

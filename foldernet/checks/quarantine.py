@@ -81,7 +81,7 @@ def _record_of(file: Path) -> Path:
 
 def relative(path: str, root: Path) -> str:
     """`path` as the file names it: relative to the dataset's folder, with / on every system."""
-    return os.path.relpath(path, root).replace(os.sep, "/")
+    return Path(path).relative_to(root).as_posix()
 
 
 def decisions(root: Path) -> dict[Key, bool]:
@@ -93,14 +93,23 @@ def decisions(root: Path) -> dict[Key, bool]:
     return _read(root)[2]
 
 
-def leaving_out(findings: list[Finding], decided: dict[Key, bool]) -> list[Finding]:
-    """Those of `findings` that leave an image out, as decided or else by default. What can't be
-    read is left out whatever was decided."""
-    return [
-        finding
+def left_out(findings: list[Finding], decided: dict[Key, bool]) -> set[str]:
+    """The paths of the images that `findings` leave out, as decided or else by default. What can't
+    be read is left out whatever was decided."""
+    return {
+        finding.path
         for finding in findings
         if finding.kind in UNREAD or decided.get(finding.key, FINDINGS[finding.kind])
-    ]
+    }
+
+
+def refuse(paths: set[str]) -> None:
+    """What --strict does about images that are left out: raises UserError if there are any."""
+    if paths:
+        raise UserError(
+            f"{terminal.count(len(paths), 'image')} would be left out, and --strict allows none."
+            f" Repair or remove them, and delete their rows in {FILE}."
+        )
 
 
 def obeyed(dataset: Dataset, strict: bool) -> Dataset:
@@ -119,26 +128,18 @@ def obeyed(dataset: Dataset, strict: bool) -> Dataset:
         return dataset
     paths = {}  # as in the file -> of the image
     for images in dataset.splits.values():
-        folder = relative(images.directory, dataset.root)
-        for name in images.names:
-            here = f"{folder}/{name}".replace(os.sep, "/").removeprefix("./")
-            paths[terminal.cell(here)] = os.path.join(images.directory, name)
+        paths |= {terminal.cell(relative(path, dataset.root)): path for path in images.paths}
     where = f"'{file_of(dataset.root)}'"
     if unmatched := sorted({_key(row)[0] for row in rows} - paths.keys()):
         terminal.warn(f"{where} names images that aren't there: {terminal.listed(unmatched, 3)}")
     chosen = [key for key, leave_out in decided.items() if leave_out and key[0] in paths]
-    found = {path for path, kind in chosen if kind in FINDINGS}
-    if strict and found:
-        raise UserError(
-            f"{terminal.count(len(found), 'image')} would be left out, as {where} says, and"
-            " --strict allows none. Repair or remove them, and delete their rows."
-        )
-    left_out = {paths[path] for path, _ in chosen}
-    if not left_out:
-        return dataset
-    terminal.status(f"{terminal.count(len(left_out), 'image')} left out, as {where} says")
+    if strict:
+        refuse({path for path, kind in chosen if kind in FINDINGS})
+    unwanted = {paths[path] for path, _ in chosen}
+    if unwanted:
+        terminal.status(f"{terminal.count(len(unwanted), 'image')} left out, as {where} says")
     why = f"is left by {where}. Change its column leave_out, or add images."
-    return without(dataset, left_out, why)
+    return without(dataset, unwanted, why)
 
 
 def without(dataset: Dataset, paths: set[str], why: str) -> Dataset:
@@ -162,12 +163,12 @@ def without(dataset: Dataset, paths: set[str], why: str) -> Dataset:
     return dataclasses.replace(dataset, splits=splits)
 
 
-def update(root: Path, findings: list[Finding]) -> list[Finding]:
+def update(root: Path, findings: list[Finding]) -> set[str]:
     """Add rows for new findings to the file, and name its rows that leave an image out for what is
     no longer found.
 
     Returns:
-        Those of `findings` that leave an image out.
+        The paths of the images that are left out for one of `findings`.
 
     Raises:
         UserError: the file can't be understood, or can't be written.
@@ -188,25 +189,22 @@ def update(root: Path, findings: list[Finding]) -> list[Finding]:
         cells = (*finding.key, terminal.cell(finding.detail), answer)
         rows.append(dict(zip(COLUMNS, cells, strict=True)))
     if new or (rows and not record.exists()):
-        table = io.StringIO()
-        writer = csv.DictWriter(table, fields, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-        keys = io.StringIO()
-        csv.writer(keys).writerows(sorted(found | decided.keys()))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            for file, text in ((path, table.getvalue()), (record, keys.getvalue())):
-                write_whole(
-                    file,
-                    lambda at, text=text: at.write_text(text, encoding="utf-8", newline=""),
-                )
+            _write(path, [fields, *([row.get(name, "") for name in fields] for row in rows)])
+            _write(record, sorted(found | decided.keys()))
         except OSError as error:
             raise UserError(
                 f"'{path}' can't be written ({error.strerror}), so that train.py won't know what to"
                 " leave out. Make the folder writable."
             ) from error
-    return leaving_out(findings, decided)
+    return left_out(findings, decided)
+
+
+def _write(path: Path, rows: list) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    write_whole(path, lambda at: at.write_text(text.getvalue(), encoding="utf-8", newline=""))
 
 
 def _read(root: Path) -> tuple[list[str], list[dict[str, str]], dict[Key, bool]]:
