@@ -101,10 +101,10 @@ def confusion(matrix: np.ndarray, classes: tuple[str, ...], heading: str) -> Fig
         upright = len(classes) > 4 or room > 0.6
         axis.set_xticks(range(len(classes)), labels, rotation=90 if upright else 0, **STYLE)
         axis.set_yticks(range(len(classes)), labels, **STYLE)
-        for (row, column), number in np.ndenumerate(matrix):
-            if number:
-                color = "white" if shares[row, column] > 0.5 else "black"
-                axis.text(column, row, number, ha="center", va="center", color=color, fontsize=8)
+        style = {"ha": "center", "va": "center", "fontsize": 8}
+        for row, column in np.argwhere(matrix):
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axis.text(column, row, matrix[row, column], color=color, **style)
     return figure
 
 
