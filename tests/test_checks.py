@@ -227,7 +227,7 @@ def test_what_is_decided_on_a_read_only_folder_is_kept_and_obeyed(
     monkeypatch.setattr(quarantine.os, "access", lambda *_: False)
     monkeypatch.setattr(quarantine.platformdirs, "user_data_path", lambda _: tmp_path / "data")
     assert check.main([str(blank)]) == 1
-    path = quarantine.file_of(blank)
+    path = quarantine.Quarantine(blank).path
     assert f"{path}: 1 image left out" in capsys.readouterr().out
     assert sorted(blank.rglob("*")) == before
     path.write_text(path.read_text().replace(",no", ",yes"))
@@ -444,14 +444,14 @@ def test_check_decodes_at_the_size_that_training_will_use(photographs, side, tmp
 def test_hostile_names_start_no_formula_and_are_found_again(tmp_path):
     names = ["=1+1.png", "+a.png", "-b.png", "@c.png", "\td.png", "\re.png", "'f.png", 'g",.png']
     findings = [quarantine.Finding(name, "blank", "=alike") for name in names]
-    quarantine.update(tmp_path, findings)
+    quarantine.Quarantine(tmp_path).update(findings)
     for row in rows_of(tmp_path):
         for cell in row.values():
             assert cell.isprintable()
             assert not cell.startswith(("=", "+", "-", "@"))
-    assert set(quarantine.decisions(tmp_path)) == {finding.key for finding in findings}
+    assert set(quarantine.Quarantine(tmp_path).decided) == {finding.key for finding in findings}
     before = (tmp_path / "quarantine.csv").read_bytes()
-    quarantine.update(tmp_path, findings)
+    quarantine.Quarantine(tmp_path).update(findings)
     assert (tmp_path / "quarantine.csv").read_bytes() == before
 
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from foldernet.checks import layout, quarantine, report
+from foldernet.checks import layout, report
 from foldernet.checks.options import StrictOptions
+from foldernet.checks.quarantine import Quarantine, refuse, without
 from foldernet.datasets.folders import NoClassesError
 from foldernet.datasets.image_list import Dataset
 from foldernet.terminal import UserError
@@ -23,7 +24,7 @@ def exclude(options: StrictOptions, dataset: Dataset) -> Dataset:
     """The dataset less the images that its quarantine.csv leaves out; names what isn't used."""
     options.allow()
     layout.check(dataset)
-    return quarantine.obeyed(dataset, options.strict)
+    return Quarantine(dataset.root).obeyed(dataset, options.strict)
 
 
 def examine(
@@ -52,14 +53,15 @@ def examine(
         if not readable.all():
             _keep(iterator, np.flatnonzero(readable))
     found = findings(dataset, examined, options.cache)
-    decided = quarantine.decisions(dataset.root)
+    quarantine = Quarantine(dataset.root)
     report.name_blank_classes(dataset, examined, batches["training"].store)
-    report.count_duplicates(options.data, [new for new in found if new.key not in decided])
+    unknown = [finding for finding in found if finding.key not in quarantine.decided]
+    report.count_duplicates(options.data, unknown)
     if options.strict:
-        quarantine.refuse(quarantine.left_out(found, decided))
+        refuse(quarantine.left_out(found))
     unreadable = {error.path for error in examined.errors}
     why = "can be read, as said above. Replace or remove them."
-    return quarantine.without(dataset, unreadable, why), [("images", examined.sizes)]
+    return without(dataset, unreadable, why), [("images", examined.sizes)]
 
 
 def _keep(iterator: Any, kept: np.ndarray) -> None:

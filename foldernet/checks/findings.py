@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from foldernet.checks import quarantine
 from foldernet.checks.examine import Examined
-from foldernet.checks.quarantine import FINDINGS, Finding
+from foldernet.checks.quarantine import FINDINGS, Finding, relative
 from foldernet.datasets.image_list import Dataset
 from foldernet.datasets.split import content_hashes
 from foldernet.images.reader import FORMATS
@@ -33,22 +32,19 @@ def findings(dataset: Dataset, examined: Examined, cache: str) -> list[Finding]:
     Args:
         cache: as of `ArrayStore`, for the hashes of files' contents.
     """
-    unreadable = np.flatnonzero(~examined.readable).tolist()
+    unreadable = zip(np.flatnonzero(~examined.readable).tolist(), examined.errors, strict=True)
     found = [
-        *(
-            (at, error.kind, error.reason)
-            for at, error in zip(unreadable, examined.errors, strict=True)
-        ),
+        *((position, error.kind, error.reason) for position, error in unreadable),
         *_exact_duplicates(examined, cache),
         *_oddities(examined),
     ]
     named = {position for position, kind, _ in found if "duplicate" in kind}
-    found += _near_duplicates(examined, named)
+    found += (item for item in _near_duplicates(examined) if item[0] not in named)
     order = list(FINDINGS)
     found.sort(key=lambda item: (order.index(item[1]), item[0]))
 
     def path(position: int) -> str:
-        return quarantine.relative(examined.paths[position], dataset.root)
+        return relative(examined.paths[position], dataset.root)
 
     return [
         Finding(path(position), kind, detail if isinstance(detail, str) else path(detail))
@@ -112,14 +108,9 @@ def _same_content(examined: Examined, cache: str) -> list[np.ndarray]:
     return [np.array(group) for group in by_content.values() if len(group) > 1]
 
 
-def _near_duplicates(examined: Examined, known: set[int]) -> Iterator[tuple[int, str, int]]:
-    """Images that look like one of a later split: (position, finding, position of the nearest).
-
-    Args:
-        known: positions to pass over, since they have been named already.
-    """
+def _near_duplicates(examined: Examined) -> Iterator[tuple[int, str, int]]:
+    """Images that look like one of a later split: (position, finding, position of the nearest)."""
     seen = examined.readable & ~examined.records["blank"]
-    seen[list(known)] = False
     hashes = examined.records["hash"]
     for split in range(len(examined.splits)):
         ours = np.flatnonzero(seen & (examined.split == split))
