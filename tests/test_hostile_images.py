@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -204,7 +205,9 @@ def test_predictions_of_evil_names_cannot_steer_the_terminal(output, capsys):
     ]
     options = {output[2:]: Path("-")} if output else {}
     options = rooms.predict_options()(paths=("x.png",), **options)
-    left = writers.pass_on(options, Classifier, told)
+    model = SimpleNamespace(output_shape=(None, 2))
+    predictor = SimpleNamespace(Result=ClassPrediction, model=model)
+    left = writers.pass_on(options, predictor, told)
     assert Classifier.write(left, [EVIL], options.top) == 1
     output = capsys.readouterr()
     assert not set(output.out + output.err) & set("\x1b\x07")

@@ -95,7 +95,7 @@ def test_a_name_of_any_kind_stays_the_same_from_training_to_prediction(tmp_path,
     assert check.main([data]) == 1
     found = {(row["path"], row["finding"]) for row in rows_of(root / "quarantine.csv")}
     assert found == {(terminal.cell(name), "unreadable") for name in images - good}
-    assert quarantine.decisions(root) == dict.fromkeys(found, True)
+    assert quarantine.Quarantine(root).decided == dict.fromkeys(found, True)
 
     assert predict.main(["--run", "a", "--json", "a.json", "--csv", "a.csv", "--", data]) == 1
     answers = written(Path("a.json"))

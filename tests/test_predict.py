@@ -11,6 +11,7 @@ import shutil
 import sys
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -270,8 +271,10 @@ def options_for(**outputs):
 
 
 def write(results, missing, options):
-    """Results as predict.py writes them."""
-    left = writers.pass_on(options, Classifier, results)
+    """Results of two classes as predict.py writes them."""
+    model = SimpleNamespace(output_shape=(None, 2))
+    predictor = SimpleNamespace(Result=ClassPrediction, model=model)
+    left = writers.pass_on(options, predictor, results)
     return Classifier.write(left, missing, options.top)
 
 
@@ -330,7 +333,8 @@ def test_csv_has_the_same_columns_whichever_images_come_first(capsys):
         assert [row[:2] for row in rows] == [[item.path, item.error or ""] for item in order]
         assert {len(row) for row in rows} == {6}
     write(told[:1], [], options_for(csv="all.csv"))
-    assert Path("all.csv").read_text().splitlines() == ["file,error", "bad.png,broken"]
+    alone = [*csv.reader(Path("all.csv").read_text().splitlines())]
+    assert alone == [header, ["bad.png", "broken", "", "", "", ""]]
 
 
 @pytest.mark.parametrize("name", ["all.json", "all.jsonl", "all.csv"])

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from foldernet.checks import layout, quarantine, report
+import numpy as np
+
+from foldernet.checks import layout, report
 from foldernet.checks.options import StrictOptions
-from foldernet.checks.quarantine import FINDINGS
+from foldernet.checks.quarantine import Quarantine, refuse, without
 from foldernet.datasets.folders import NoClassesError
 from foldernet.datasets.image_list import Dataset
 from foldernet.terminal import UserError
@@ -22,7 +24,7 @@ def exclude(options: StrictOptions, dataset: Dataset) -> Dataset:
     """The dataset less the images that its quarantine.csv leaves out; names what isn't used."""
     options.allow()
     layout.check(dataset)
-    return quarantine.obeyed(dataset, options.strict)
+    return Quarantine(dataset.root).obeyed(dataset, options.strict)
 
 
 def examine(
@@ -40,36 +42,30 @@ def examine(
         UserError: all images of a class, or all of validation, are unreadable; or `strict`, and
             something leaves images out.
     """
-    import numpy as np
-
     from foldernet.checks.examine import examine as examine_images
     from foldernet.checks.findings import findings
 
     stores = {split: iterator.store for split, iterator in batches.items()}
     examined = examine_images(dataset, stores, options.cache)
-    report.name_unreadable(list(examined.errors.values()))
+    report.name_unreadable(examined.errors)
     for index, iterator in enumerate(batches.values()):
-        unreadable = np.flatnonzero(~examined.readable[examined.split == index])
-        if len(unreadable):
-            _leave_out(iterator, unreadable)
+        readable = examined.readable[examined.split == index]
+        if not readable.all():
+            _keep(iterator, np.flatnonzero(readable))
     found = findings(dataset, examined, options.cache)
-    decided = quarantine.decisions(dataset.root)
-    kept = {key for key, leave_out in decided.items() if not leave_out and FINDINGS.get(key[1])}
+    quarantine = Quarantine(dataset.root)
     report.name_blank_classes(dataset, examined, batches["training"].store)
-    report.count_duplicates(options, [finding for finding in found if finding.key not in kept])
+    unknown = [finding for finding in found if finding.key not in quarantine.decided]
+    report.count_duplicates(options.data, unknown)
     if options.strict:
-        report.refuse(quarantine.leaving_out(found, decided))
-    unreadable = {error.path for error in examined.errors.values()}
+        refuse(quarantine.left_out(found))
+    unreadable = {error.path for error in examined.errors}
     why = "can be read, as said above. Replace or remove them."
-    dataset = quarantine.without(dataset, unreadable, why) if unreadable else dataset
-    return dataset, [("images", examined.sizes)]
+    return without(dataset, unreadable, why), [("images", examined.sizes)]
 
 
-def _leave_out(iterator: Any, positions: Any) -> None:
-    """Take the files at these positions out of an iterator that nothing has been taken from yet."""
-    import numpy as np
-
-    kept = np.setdiff1d(np.arange(iterator.samples), positions)
+def _keep(iterator: Any, kept: np.ndarray) -> None:
+    """Keep only the files at these positions in an iterator of which nothing has been taken."""
     iterator.store.keep(kept)
     iterator.filenames = [iterator.filenames[position] for position in kept]
     iterator.classes = iterator.classes[kept]

@@ -4,8 +4,9 @@ import contextlib
 import io
 
 from foldernet import command_line, rooms, terminal
-from foldernet.checks import layout, quarantine, report
+from foldernet.checks import layout, report
 from foldernet.checks.options import CheckOptions
+from foldernet.checks.quarantine import Quarantine, refuse
 
 
 @terminal.entry_point
@@ -13,9 +14,7 @@ def check(arguments: list[str] | None = None) -> int:
     """Find what is wrong with the images of a folder."""
     options = command_line.parse(rooms.with_options(CheckOptions, []), arguments, "check")
     options.allow()
-    names = "data", "mode", "validation_split", "megapixels"
-    shared = {name: getattr(options, name) for name in names}
-    training = rooms.options_class(options.mode)(**shared)
+    training = rooms.options_class(options.mode)(**vars(options))
     dataset = rooms.find_dataset(rooms.task(training))
     layout.check(dataset)
     with contextlib.redirect_stderr(io.StringIO()):  # train.py will say what it chooses
@@ -24,7 +23,7 @@ def check(arguments: list[str] | None = None) -> int:
     training = training.with_defaults(images=len(dataset.splits["training"]))
 
     from foldernet.checks.examine import examine  # decoders, needed now that there are images
-    from foldernet.checks.findings import findings, imbalance
+    from foldernet.checks.findings import findings
     from foldernet.images.reader import Rule
     from foldernet.images.store import PixelStore
 
@@ -37,12 +36,14 @@ def check(arguments: list[str] | None = None) -> int:
     }
     examined = examine(dataset, stores, cache)
     found = findings(dataset, examined, cache)
-    report.show(dataset, examined.sizes, found, imbalance(dataset))
-    left_out = quarantine.update(dataset.root, found)
-    if (path := quarantine.file_of(dataset.root)).exists():
-        where = terminal.printable(str(path))
-        images = terminal.count(len({finding.path for finding in left_out}), "image")
+    report.show(dataset, examined.sizes, found)
+    quarantine = Quarantine(dataset.root)
+    quarantine.update(found)
+    left_out = quarantine.left_out(found)
+    if quarantine.path.exists():
+        where = terminal.printable(str(quarantine.path))
+        images = terminal.count(len(left_out), "image")
         terminal.result(f"{where}: {images} left out of training; its column leave_out decides")
     if options.strict:
-        report.refuse(left_out)
+        refuse(left_out)
     return 1 if left_out else 0

@@ -2,7 +2,7 @@
 and kept in the user's cache like the pixels."""
 
 import dataclasses
-from collections import Counter
+import math
 
 import numpy as np
 from PIL import Image
@@ -37,7 +37,7 @@ class Examined:
         split: (n,) int, the index of each image's split.
         label: (n,) int, the index of its class.
         records: (n,) of `RECORD`; zeros where a file can't be read.
-        errors: position -> why that file can't be read.
+        errors: why a file can't be read, of each such file.
     """
 
     paths: list[str]
@@ -45,28 +45,20 @@ class Examined:
     split: np.ndarray
     label: np.ndarray
     records: np.ndarray
-    errors: dict[int, ImageError]
+    errors: list[ImageError]
 
     @property
     def readable(self) -> np.ndarray:
         """Which files could be read: (n,) bool."""
-        readable = np.ones(len(self.paths), bool)
-        readable[list(self.errors)] = False
-        return readable
+        return self.records["height"] > 0
 
     @property
     def sizes(self) -> str:
-        """`28x28`, or `100x80 to 4000x3000, most often 640x480`: width x height in pixels."""
-        known = self.records[self.readable]
-        sizes = Counter(zip(known["width"].tolist(), known["height"].tolist(), strict=True))
-        if not sizes:
-            return "none that can be read"
-        by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
-        often = sizes.most_common(1)[0][0]
-        smallest, largest, often = (
-            "{}x{}".format(*size) for size in (by_area[0], by_area[-1], often)
-        )
-        return often if len(sizes) == 1 else f"{smallest} to {largest}, most often {often}"
+        """`28x28`, or `100x80 to 4000x3000`, the smallest and the largest: width x height."""
+        known = self.records[self.readable][["width", "height"]].tolist()
+        sizes = sorted(set(known), key=math.prod)
+        ends = [f"{width}x{height}" for width, height in sizes[:1] + sizes[1:][-1:]]
+        return " to ".join(ends) or "none that can be read"
 
 
 def examine(dataset: Dataset, stores: dict, mode: str) -> Examined:
@@ -76,12 +68,11 @@ def examine(dataset: Dataset, stores: dict, mode: str) -> Examined:
         stores: split -> the `PixelStore` of its images, or what acts like one.
         mode: as of `ArrayStore`, for the records.
     """
-    records, errors, before = [], {}, 0
+    records, errors = [], []
     for split, store in stores.items():
         found, unreadable = _records(store, mode, f"Reading {split} images")
         records.append(found)
-        errors |= {before + position: error for position, error in unreadable.items()}
-        before += len(found)
+        errors += unreadable
     lists = [dataset.splits[split] for split in stores]
     return Examined(
         paths=[path for images in lists for path in images.paths],
@@ -93,21 +84,21 @@ def examine(dataset: Dataset, stores: dict, mode: str) -> Examined:
     )
 
 
-def _records(store, mode: str, doing: str) -> tuple[np.ndarray, dict[int, ImageError]]:
+def _records(store, mode: str, doing: str) -> tuple[np.ndarray, list[ImageError]]:
     """The records of a store's images, and the errors of those that have none."""
 
     def make(position: int) -> np.ndarray:
-        headers = []
+        header = None
 
         def read(position: int) -> np.ndarray:
+            nonlocal header
             pixels, header = store.read(position)
-            headers.append(header)
             return pixels
 
         pixels = store.row(position, read)
         if isinstance(pixels, ImageError):
             raise pixels
-        header = headers[0] if headers else read_header(store.path_of(position))
+        header = header or read_header(store.path_of(position))
         return np.frombuffer(_record(pixels, header).tobytes(), np.uint8)
 
     kept = "memory" if mode == "off" else mode
@@ -124,10 +115,10 @@ def _records(store, mode: str, doing: str) -> tuple[np.ndarray, dict[int, ImageE
     records.flush()
     store.flush()
     found = np.zeros(len(store), RECORD)
-    known = np.setdiff1d(np.arange(len(store)), list(errors)).astype(int)
+    known = np.delete(np.arange(len(store)), list(errors))
     if len(known):
         found[known] = np.array(records.rows(known)).view(RECORD)[:, 0]
-    return found, errors
+    return found, list(errors.values())
 
 
 def _record(pixels: np.ndarray, header: Header) -> np.ndarray:

@@ -1,25 +1,29 @@
 """All that is found of a dataset's images, as rows for people."""
 
+import contextlib
 import math
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
+from PIL import Image
 
-from foldernet import terminal
-from foldernet.checks import duplicates, quarantine
 from foldernet.checks.examine import Examined
-from foldernet.checks.quarantine import FINDINGS, Finding
+from foldernet.checks.quarantine import FINDINGS, Finding, relative
 from foldernet.datasets.image_list import Dataset
+from foldernet.datasets.split import content_hashes
 from foldernet.images.reader import FORMATS
 
 TINY_SIDE = 8  # pixels; a shorter side holds next to nothing
 ODD_PROPORTIONS = 4.0  # times the usual; a phone's photographs upright and lying differ 3.2 times
-IMBALANCE = 10.0  # largest class over smallest
-# File extension -> format, where it isn't its name.
-ALSO_NAMED = {"tif": "TIFF", "apng": "PNG", "heic": "HEIF", "hif": "HEIF"}
-ALSO_NAMED |= dict.fromkeys(("jpg", "jpe", "jfif", "mpo"), "JPEG")
-ALSO_NAMED |= dict.fromkeys(("pgm", "pbm", "pnm"), "PPM")
+EXACT, NEAR = "duplicate of a {} image", "near-duplicate of a {} image"
+IN_TEST, OTHER_CLASS = "also a test image", "duplicate in another class"
+# Of the hash's 256 bits. An image saved as JPEG, scaled, brightened or made gray differs in 0 to 14
+# bits nearly always; the nearest two of the animals, silhouettes of two bears, in 26, and of
+# scikit-learn's digits in 20.
+NEAR_BITS = 15
 
 
 def findings(dataset: Dataset, examined: Examined, cache: str) -> list[Finding]:
@@ -28,18 +32,19 @@ def findings(dataset: Dataset, examined: Examined, cache: str) -> list[Finding]:
     Args:
         cache: as of `ArrayStore`, for the hashes of files' contents.
     """
+    unreadable = zip(np.flatnonzero(~examined.readable).tolist(), examined.errors, strict=True)
     found = [
-        *((position, error.kind, error.reason) for position, error in examined.errors.items()),
-        *duplicates.exact_duplicates(examined, cache),
+        *((position, error.kind, error.reason) for position, error in unreadable),
+        *_exact_duplicates(examined, cache),
         *_oddities(examined),
     ]
     named = {position for position, kind, _ in found if "duplicate" in kind}
-    found += duplicates.near_duplicates(examined, named)
+    found += (item for item in _near_duplicates(examined) if item[0] not in named)
     order = list(FINDINGS)
     found.sort(key=lambda item: (order.index(item[1]), item[0]))
 
     def path(position: int) -> str:
-        return quarantine.relative(examined.paths[position], dataset.root)
+        return relative(examined.paths[position], dataset.root)
 
     return [
         Finding(path(position), kind, detail if isinstance(detail, str) else path(detail))
@@ -47,41 +52,87 @@ def findings(dataset: Dataset, examined: Examined, cache: str) -> list[Finding]:
     ]
 
 
-def format_named(path: str) -> str:
+def format_named(path: str) -> str | None:
     """The format that a file's extension stands for, one of `FORMATS`."""
-    extension = os.path.splitext(path)[1][1:].lower()
-    return ALSO_NAMED.get(extension, extension.upper())
+    named = Image.registered_extensions().get(os.path.splitext(path)[1].lower())
+    return "JPEG" if named == "MPO" else named  # which an MPO begins with
 
 
 def _oddities(examined: Examined) -> Iterator[tuple[int, str, str]]:
     """What an image shows by itself or beside the usual one: (position, finding, detail)."""
     known = np.flatnonzero(examined.readable)
     seen = examined.records[known]
-    named = [FORMATS.index(format_named(examined.paths[position])) for position in known]
-    proportions = np.log(seen["width"] / np.maximum(seen["height"], 1))
+    width, height, content = seen["width"], seen["height"], np.array(FORMATS)[seen["format"]]
+    proportions = np.log(width / height)
     usual = np.median(proportions) if len(known) else 0
-    size = "{width}x{height} pixels"
     flags = {
-        "wrong extension": (seen["format"] != named, "a {format} file by its content"),
-        "tiny": (np.minimum(seen["width"], seen["height"]) < TINY_SIDE, size),
-        "blank": (seen["blank"], "all pixels are alike"),
-        "odd proportions": (np.abs(proportions - usual) > math.log(ODD_PROPORTIONS), size),
+        "wrong extension": content != [format_named(examined.paths[at]) for at in known],
+        "tiny": np.minimum(width, height) < TINY_SIDE,
+        "blank": seen["blank"],
+        "odd proportions": np.abs(proportions - usual) > math.log(ODD_PROPORTIONS),
     }
-    for kind, (flagged, detail) in flags.items():
-        for position, record in zip(known[flagged].tolist(), seen[flagged], strict=True):
-            width, height, form = record["width"], record["height"], FORMATS[record["format"]]
-            yield position, kind, detail.format(width=width, height=height, format=form)
+    for kind, flagged in flags.items():
+        for at in np.flatnonzero(flagged):
+            yield int(known[at]), kind, f"a {content[at]} file of {width[at]}x{height[at]} pixels"
 
 
-def imbalance(dataset: Dataset) -> str | None:
-    """One sentence on classes of very different sizes, or None."""
-    training = dataset.splits["training"]
-    small, large = training.counts.argmin(), training.counts.argmax()
-    if training.counts[large] < IMBALANCE * training.counts[small]:
-        return None
-    return (
-        f"imbalanced classes: {training.counts[large]:,} training images of"
-        f" {terminal.printable(dataset.classes[large])}, {training.counts[small]:,} of"
-        f" {terminal.printable(dataset.classes[small])}; --class-weights balanced makes them"
-        " count the same"
-    )
+def _exact_duplicates(examined: Examined, cache: str) -> Iterator[tuple[int, str, int]]:
+    """Images with the same bytes in other splits or classes: (position, finding, position of the
+    other).
+
+    Args:
+        cache: where the hashes of files' contents are kept, as of `ArrayStore`.
+    """
+    for group in _same_content(examined, cache):
+        split, label = examined.split[group], examined.label[group]
+        for index, position in enumerate(group.tolist()):
+            later, elsewhere = group[split > split[index]], group[label != label[index]]
+            if len(later):
+                judging = examined.splits[examined.split[later[0]]]
+                yield position, IN_TEST if split[index] else EXACT.format(judging), later[0]
+            if len(elsewhere):
+                yield position, OTHER_CLASS, elsewhere[0]
+
+
+def _same_content(examined: Examined, cache: str) -> list[np.ndarray]:
+    """Groups of positions, which count up, whose files have the same bytes."""
+    by_size, by_content = defaultdict(list), defaultdict(list)
+    for position in np.flatnonzero(examined.readable).tolist():
+        with contextlib.suppress(OSError):  # it may have gone since it was read
+            by_size[os.path.getsize(examined.paths[position])].append(position)
+    # Only files of one size can be duplicates, and photographs seldom share it.
+    alike = sorted(position for same in by_size.values() if len(same) > 1 for position in same)
+    hashes = content_hashes([examined.paths[position] for position in alike], cache)
+    for position, content in zip(alike, hashes.tolist(), strict=True):
+        by_content[content].append(position)
+    return [np.array(group) for group in by_content.values() if len(group) > 1]
+
+
+def _near_duplicates(examined: Examined) -> Iterator[tuple[int, str, int]]:
+    """Images that look like one of a later split: (position, finding, position of the nearest)."""
+    seen = examined.readable & ~examined.records["blank"]
+    hashes = examined.records["hash"]
+    for split in range(len(examined.splits)):
+        ours = np.flatnonzero(seen & (examined.split == split))
+        later = np.flatnonzero(seen & (examined.split > split))
+        for index, near in nearest(hashes[ours], hashes[later]):
+            other = int(later[near])
+            yield int(ours[index]), NEAR.format(examined.splits[examined.split[other]]), other
+
+
+def nearest(hashes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
+    """Which hashes have another within `NEAR_BITS` bits, and the nearest such one.
+
+    Args:
+        hashes: (n, 4) uint64.
+        others: (m, 4) uint64.
+
+    Returns:
+        Pairs of an index of `hashes` and one of `others`.
+    """
+    if not (len(hashes) and len(others)):
+        return []
+    as_bytes = hashes.view(np.uint8), others.view(np.uint8)
+    bits, at = cv2.batchDistance(*as_bytes, cv2.CV_32S, normType=cv2.NORM_HAMMING, K=1)
+    close = np.flatnonzero(bits <= NEAR_BITS)
+    return list(zip(close.tolist(), at[close, 0].tolist(), strict=True))

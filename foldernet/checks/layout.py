@@ -8,19 +8,12 @@ from pathlib import Path
 from foldernet import terminal
 from foldernet.checks.quarantine import FILE
 from foldernet.datasets import folders
-from foldernet.datasets.folders import (
-    EXPECTED,
-    HEIC,
-    IMAGE_EXTENSIONS,
-    PILLOW_HEIF,
-    SYSTEM_FOLDERS,
-)
+from foldernet.datasets.folders import EXPECTED, HEIC, IMAGE_EXTENSIONS, PILLOW_HEIF, SYSTEM_FOLDERS
 from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.terminal import UserError, listed
 
 # Beside the class folders they are no surprise: what tells of a dataset, and its license.
 DOCUMENTS = {"", ".txt", ".md", ".csv", ".json", ".yaml"}
-NAMED = 5  # extensions, the most frequent first
 
 
 def check(dataset: Dataset) -> None:
@@ -58,10 +51,7 @@ def explain(root: Path) -> None:
             f"'{training}' holds {terminal.count(loose, 'image')} but no class folders."
             f" Move each image to a folder named after its class: {EXPECTED}."
         )
-    if len(inner) == 1 and any(
-        folders.list_images(training / inner[0], name)
-        for name in folders.subfolders(training / inner[0])
-    ):
+    if len(inner) == 1 and folders.subfolders(training / inner[0]):
         meant = training / inner[0] if training == root else training
         raise UserError(
             f"'{training}' holds only one folder with images, '{inner[0]}', which holds others."
@@ -84,14 +74,17 @@ def _check_classes(images: ImageList) -> None:
     for name, label in zip(images.names, images.labels.tolist(), strict=True):
         parts = name.split(os.sep)
         folders_of[images.classes[label]].add(parts[1] if len(parts) > 2 else "")
-    (first, inner), *others = folders_of.items()
-    if len(inner) > 1 and "" not in inner and all(other == inner for _, other in others):
-        raise UserError(
-            f"Every folder in '{images.directory}' holds folders of the same names,"
-            f" {listed(sorted(inner), 3)}: they look like datasets or splits, not like classes."
-            f" Name one of them, as '{Path(images.directory, first)}', or arrange the images as"
-            f" {EXPECTED}."
+    common = set.intersection(*folders_of.values()) - {""}
+    if len(common) > 1:
+        told = (
+            f"every folder in '{images.directory}' holds folders of the same names,"
+            f" {listed(sorted(common), 3)}: they look like datasets or splits, not like classes."
+            f" Name one of them, as '{Path(images.directory, images.classes[0])}', or arrange the"
+            f" images as {EXPECTED}"
         )
+        if all(inner == common for inner in folders_of.values()):
+            raise UserError(f"{told}.")
+        terminal.warn(told)
     for label, inner in folders_of.items():
         if within := sorted(inner & {*images.classes} - {label}):
             raise UserError(
@@ -99,12 +92,6 @@ def _check_classes(images: ImageList) -> None:
                 f" {listed(within, 3)}: it looks like a split, not like a class. Move it beside"
                 " train/, as val/ or test/, or move its images."
             )
-    common = set.intersection(*folders_of.values()) - {""}
-    if len(common) > 1:
-        terminal.warn(
-            f"every folder in '{images.directory}' holds folders of the same names,"
-            f" {listed(sorted(common), 3)}: check that they are classes, not datasets or splits"
-        )
 
 
 def _name_classes_alike(classes: tuple[str, ...]) -> None:
@@ -120,50 +107,41 @@ def _name_unused_folders(dataset: Dataset) -> None:
     root, training = dataset.root, dataset.splits["training"]
     if training.directory == os.fspath(root):
         return
-    used = {Path(images.directory) for images in dataset.splits.values()}
-    unused = [path for path in map(root.joinpath, folders.subfolders(root)) if path not in used]
-    flat = {path: len(folders.list_images(path)) for path in unused if not folders.subfolders(path)}
-    for path, images in flat.items():
-        if images:
-            terminal.warn(
-                f"'{path}' holds {terminal.count(images, 'image')} but no class folders: without"
-                f" labels they aren't used. After training, name them by: python predict.py {path}"
-            )
-    if others := [path.name for path in unused if not flat.get(path)]:
+    used, unused = {Path(images.directory) for images in dataset.splits.values()}, []
+    for path in map(root.joinpath, folders.subfolders(root)):
+        if path not in used:
+            flat = not folders.subfolders(path) and folders.list_images(path)
+            hint = " (images without labels; after training, python predict.py {} names them)"
+            unused.append(path.name + (hint.format(path) if flat else ""))
+    if unused:
         terminal.warn(
-            f"beside '{training.directory}', not used: {listed(others, NAMED)}. Rename what is a"
-            " split to train, val or test"
+            f"beside '{training.directory}', not used: {listed(unused)}. Rename what is a split to"
+            " train, val or test"
         )
 
 
 def _name_unread_files(dataset: Dataset) -> None:
-    """Files that are no images by their extension, images beside the class folders, and folders
-    that only a system needs."""
-    extensions, folder_names, loose, dead = Counter(), Counter(), 0, 0
+    """Files that are no images by their extension, images beside the class folders, links that lead
+    nowhere, and folders that only a system needs."""
+    passed_over = Counter()
     used = {path for images in dataset.splits.values() for path in images.paths}
-    by_class = len(dataset.classes) > 1
     above = {os.fspath(dataset.root), *(images.directory for images in dataset.splits.values())}
     for folder, inner, names in os.walk(dataset.root):
-        folder_names.update(name for name in inner if name.lower() in SYSTEM_FOLDERS)
+        passed_over.update(f"folder {name}" for name in inner if name.lower() in SYSTEM_FOLDERS)
         inner[:] = folders.not_passed_over(folder, inner)
         for name in names:
-            if name[0] == "." or name == FILE:
+            extension, path = os.path.splitext(name)[1].lower(), os.path.join(folder, name)
+            if name[0] == "." or name == FILE or path in used:
                 continue
-            extension = os.path.splitext(name)[1].lower()
-            if not name.lower().endswith(IMAGE_EXTENSIONS):
+            if extension not in IMAGE_EXTENSIONS:
                 if folder not in above or extension not in DOCUMENTS:
-                    extensions[extension or "without extension"] += 1
-            elif by_class and folder in above:
-                loose += 1
-            elif (path := os.path.join(folder, name)) not in used and not os.path.exists(path):
-                dead += 1
+                    passed_over[extension or "without extension"] += 1
+            elif folder in above:
+                passed_over["image beside the class folders"] += 1
+            elif not os.path.exists(path):
+                passed_over["link to an image that isn't there"] += 1
     hints = {} if PILLOW_HEIF else dict.fromkeys(HEIC, " (pip install pillow-heif reads them)")
-    parts = [
-        f"{number:,} {terminal.printable(name)}{hints.get(name, '')}"
-        for name, number in sorted(extensions.items(), key=lambda item: (-item[1], item[0]))[:NAMED]
-    ]
-    parts += [f"{terminal.count(loose, 'image')} beside the class folders"] if loose else []
-    parts += [f"{terminal.count(dead, 'link')} to images that aren't there"] if dead else []
-    parts += [f"the folder {name}" for name in folder_names]
-    if parts:
-        terminal.warn(f"passed over in '{dataset.root}': {', '.join(parts)}")
+    if passed_over:
+        most = passed_over.most_common()
+        told = listed(f"{times:,} x {what}{hints.get(what, '')}" for what, times in most)
+        terminal.warn(f"passed over in '{dataset.root}': {told}")

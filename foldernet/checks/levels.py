@@ -3,6 +3,8 @@ bits really use (microscopes and cameras store 10, 12 or 14), and the color behi
 
 import contextlib
 import dataclasses
+import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +12,9 @@ from foldernet import terminal
 from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.options import TrainOptions
 from foldernet.terminal import UserError
+
+if TYPE_CHECKING:  # it needs OpenCV, which a wrong folder can do without
+    from foldernet.images.reader import Rule
 
 LOOKED_AT = 64  # training images, evenly spaced: a dataset comes from one camera
 SIDE = 64  # pixels that are looked at of an image, for its colors
@@ -28,7 +33,7 @@ def choose(options: TrainOptions, dataset: Dataset) -> TrainOptions:
     Raises:
         UserError: the background is no color.
     """
-    from foldernet.images.reader import Rule  # which a wrong folder can do without
+    from foldernet.images.reader import RULES  # which a wrong folder can do without
 
     if not hasattr(options, "white_level"):  # the mode reads images its own way
         return options
@@ -39,33 +44,35 @@ def choose(options: TrainOptions, dataset: Dataset) -> TrainOptions:
         color = mean_color(images)
         terminal.status(f"mean color of the training images: {color}, behind transparency")
         options = dataclasses.replace(options, background=color)
-    try:
-        Rule(background=options.background)
-    except ValueError:
+    if not re.fullmatch(RULES["background"], options.background):
         raise UserError(
             f"--background '{options.background}' is no color. Choose white, gray, black, mean, or"
             " a color as '#ff8800'."
-        ) from None
+        )
     return options
 
 
 def mean_color(images: ImageList) -> str:
-    """The mean color of images, "#rrggbb", each pixel as far as it is opaque; gray if none is."""
-    from foldernet.images.reader import ImageError, read_image
-    from foldernet.images.threads import threads
+    """The mean color of images, "#rrggbb", each pixel as far as it is opaque; "gray" if none is."""
+    from foldernet.images.reader import Rule
 
-    def look(position: int) -> np.ndarray:
-        try:
-            # Of one color there is nothing to interpolate, so that none comes from hidden pixels.
-            pixels = read_image(images.path(position), (SIDE, SIDE), "rgba", "nearest")
-        except ImageError:  # the checks will name it, with the reason
-            return np.zeros(4)
-        *colors, alpha = np.moveaxis(pixels.astype(float), 2, 0)
-        return np.array([*((color * alpha).sum() for color in colors), alpha.sum()])
+    # Nearest pixels: interpolation would mix in the colors of those that are transparent.
+    rule = Rule("rgba", "nearest")
+    pixels = np.reshape(read_sample(images.paths, (SIDE, SIDE), rule), (-1, 4))
+    if not pixels[:, 3].any():
+        return "gray"
+    color = np.average(pixels[:, :3], axis=0, weights=pixels[:, 3])
+    return "#{:02x}{:02x}{:02x}".format(*color.round().astype(int))
 
-    *colors, alpha = sum(threads.map(look, _sample(images)))
-    shares = np.array(colors) / alpha if alpha else np.full(3, 128)
-    return "#{:02x}{:02x}{:02x}".format(*shares.round().astype(int))
+
+def read_sample(paths: list[str], size: tuple[int, int], rule: "Rule") -> list[np.ndarray]:
+    """The pixels of `LOOKED_AT` of the files, evenly spaced; what can't be read, the checks will
+    name."""
+    from foldernet.images.reader import ImageError
+    from foldernet.images.store import PixelStore
+
+    rows = PixelStore(len(paths), paths.__getitem__, size, rule, "off").rows(_sample(len(paths)))
+    return [row for row in rows if not isinstance(row, ImageError)]
 
 
 def _white_level(images: ImageList) -> int:
@@ -73,7 +80,7 @@ def _white_level(images: ImageList) -> int:
     from foldernet.images.reader import ImageError, opened
 
     gray, colors = 0, 0  # the highest levels
-    for position in _sample(images):
+    for position in _sample(len(images)):
         # The checks will name what can't be read, with the reason.
         with contextlib.suppress(ImageError), opened(images.path(position)) as (image, extra):
             if ";16" not in str(image.tile):
@@ -98,5 +105,6 @@ def _white_level(images: ImageList) -> int:
     return level
 
 
-def _sample(images: ImageList) -> list[int]:
-    return np.unique(np.linspace(0, len(images) - 1, LOOKED_AT).astype(int)).tolist()
+def _sample(count: int) -> np.ndarray:
+    """Positions of `LOOKED_AT` out of so many images, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, LOOKED_AT).astype(int))

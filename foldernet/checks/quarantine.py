@@ -66,79 +66,18 @@ class Finding:
         return terminal.cell(self.path), self.kind
 
 
-def file_of(root: Path) -> Path:
-    """The file with what is decided on a dataset's images, whether or not there is one yet."""
-    if (root / FILE).exists() or os.access(root, os.W_OK):
-        return root / FILE
-    digest = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8).hexdigest()
-    return platformdirs.user_data_path("foldernet") / f"quarantine-{digest}.csv"
-
-
-def _record_of(file: Path) -> Path:
-    """The hidden file with path and finding of every row that check.py wrote."""
-    return file.with_name(f".{file.stem}-rows")
-
-
 def relative(path: str, root: Path) -> str:
     """`path` as the file names it: relative to the dataset's folder, with / on every system."""
-    return os.path.relpath(path, root).replace(os.sep, "/")
+    return path.removeprefix(os.path.join(root, "")).replace(os.sep, "/")
 
 
-def decisions(root: Path) -> dict[Key, bool]:
-    """Whether to leave an image out, by its row; False where the row was deleted.
-
-    Raises:
-        UserError: the file can't be understood.
-    """
-    return _read(root)[2]
-
-
-def leaving_out(findings: list[Finding], decided: dict[Key, bool]) -> list[Finding]:
-    """Those of `findings` that leave an image out, as decided or else by default. What can't be
-    read is left out whatever was decided."""
-    return [
-        finding
-        for finding in findings
-        if finding.kind in UNREAD or decided.get(finding.key, FINDINGS[finding.kind])
-    ]
-
-
-def obeyed(dataset: Dataset, strict: bool) -> Dataset:
-    """The dataset less the images that its quarantine.csv leaves out; says how many, and names the
-    rows that match no image.
-
-    Args:
-        strict: refuse images that are left out because of what was found; what the user left out
-            for reasons of their own is nobody's concern.
-
-    Raises:
-        UserError: the file can't be understood, or leaves too little, or `strict`.
-    """
-    _, rows, decided = _read(dataset.root)
-    if not rows:
-        return dataset
-    paths = {}  # as in the file -> of the image
-    for images in dataset.splits.values():
-        folder = relative(images.directory, dataset.root)
-        for name in images.names:
-            here = f"{folder}/{name}".replace(os.sep, "/").removeprefix("./")
-            paths[terminal.cell(here)] = os.path.join(images.directory, name)
-    where = f"'{file_of(dataset.root)}'"
-    if unmatched := sorted({_key(row)[0] for row in rows} - paths.keys()):
-        terminal.warn(f"{where} names images that aren't there: {terminal.listed(unmatched, 3)}")
-    chosen = [key for key, leave_out in decided.items() if leave_out and key[0] in paths]
-    found = {path for path, kind in chosen if kind in FINDINGS}
-    if strict and found:
+def refuse(paths: set[str]) -> None:
+    """What --strict does about images that are left out: raises UserError if there are any."""
+    if paths:
         raise UserError(
-            f"{terminal.count(len(found), 'image')} would be left out, as {where} says, and"
-            " --strict allows none. Repair or remove them, and delete their rows."
+            f"{terminal.count(len(paths), 'image')} would be left out, and --strict allows none."
+            f" Repair or remove them, and delete their rows in {FILE}."
         )
-    left_out = {paths[path] for path, _ in chosen}
-    if not left_out:
-        return dataset
-    terminal.status(f"{terminal.count(len(left_out), 'image')} left out, as {where} says")
-    why = f"is left by {where}. Change its column leave_out, or add images."
-    return without(dataset, left_out, why)
 
 
 def without(dataset: Dataset, paths: set[str], why: str) -> Dataset:
@@ -162,83 +101,134 @@ def without(dataset: Dataset, paths: set[str], why: str) -> Dataset:
     return dataclasses.replace(dataset, splits=splits)
 
 
-def update(root: Path, findings: list[Finding]) -> list[Finding]:
-    """Add rows for new findings to the file, and name its rows that leave an image out for what is
-    no longer found.
+class Quarantine:
+    """What is decided on a dataset's images.
 
-    Returns:
-        Those of `findings` that leave an image out.
+    Args:
+        root: the dataset's folder.
+
+    Attributes:
+        path: the file, whether or not there is one yet.
+        written: the hidden file with path and finding of every row that check.py wrote.
+        columns: of the file, ours and perhaps others of the user's.
+        rows: of the file.
+        decided: whether to leave an image out, by its row; False where the row was deleted.
 
     Raises:
-        UserError: the file can't be understood, or can't be written.
+        UserError: the file can't be understood.
     """
-    fields, rows, decided = _read(root)
-    path = file_of(root)
-    record = _record_of(path)
-    found = {finding.key for finding in findings}
-    yes = {key for key, leave_out in decided.items() if leave_out and key[1] in FINDINGS}
-    if gone := sorted({image for image, _ in yes - found}):
-        terminal.warn(
-            f"'{path}' leaves out images for what is no longer found: {terminal.listed(gone, 3)}."
-            " Delete those rows to use them again."
-        )
-    new = [finding for finding in findings if finding.key not in decided]
-    for finding in new:
-        answer = "yes" if FINDINGS[finding.kind] else "no"
-        cells = (*finding.key, terminal.cell(finding.detail), answer)
-        rows.append(dict(zip(COLUMNS, cells, strict=True)))
-    if new or (rows and not record.exists()):
-        table = io.StringIO()
-        writer = csv.DictWriter(table, fields, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-        keys = io.StringIO()
-        csv.writer(keys).writerows(sorted(found | decided.keys()))
+
+    def __init__(self, root: Path):
+        self.root, self.path = root, root / FILE
+        if not self.path.exists() and not os.access(root, os.W_OK):
+            digest = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8).hexdigest()
+            self.path = platformdirs.user_data_path("foldernet") / f"quarantine-{digest}.csv"
+        self.written = self.path.with_name(f".{self.path.stem}-rows")
+        self.columns, self.rows, self.decided = list(COLUMNS), [], {}
+        if self.path.exists():
+            self._read()
+
+    def left_out(self, findings: list[Finding]) -> set[str]:
+        """The paths of the images that `findings` leave out, as decided or else by default. What
+        can't be read is left out whatever was decided."""
+        return {
+            finding.path
+            for finding in findings
+            if finding.kind in UNREAD or self.decided.get(finding.key, FINDINGS[finding.kind])
+        }
+
+    def obeyed(self, dataset: Dataset, strict: bool) -> Dataset:
+        """The dataset less the images that the file leaves out; says how many, and names the rows
+        that match no image.
+
+        Args:
+            strict: refuse images that are left out because of what was found; what the user left
+                out for reasons of their own is nobody's concern.
+
+        Raises:
+            UserError: the file leaves too little, or `strict`.
+        """
+        if not self.rows:
+            return dataset
+        paths = {}  # as in the file -> of the image
+        for images in dataset.splits.values():
+            paths |= {terminal.cell(relative(path, self.root)): path for path in images.paths}
+        where = f"'{self.path}'"
+        if unmatched := sorted({_key(row)[0] for row in self.rows} - paths.keys()):
+            names = terminal.listed(unmatched, 3)
+            terminal.warn(f"{where} names images that aren't there: {names}")
+        chosen = [key for key, leave_out in self.decided.items() if leave_out and key[0] in paths]
+        if strict:
+            refuse({path for path, kind in chosen if kind in FINDINGS})
+        unwanted = {paths[path] for path, _ in chosen}
+        if unwanted:
+            terminal.status(f"{terminal.count(len(unwanted), 'image')} left out, as {where} says")
+        why = f"is left by {where}. Change its column leave_out, or add images."
+        return without(dataset, unwanted, why)
+
+    def update(self, findings: list[Finding]) -> None:
+        """Add rows for new findings to the file, and name its rows that leave an image out for what
+        is no longer found.
+
+        Raises:
+            UserError: the file can't be written.
+        """
+        found = {finding.key for finding in findings}
+        yes = {key for key, leave_out in self.decided.items() if leave_out and key[1] in FINDINGS}
+        if gone := sorted({image for image, _ in yes - found}):
+            terminal.warn(
+                f"'{self.path}' leaves out images for what is no longer found:"
+                f" {terminal.listed(gone, 3)}. Delete those rows to use them again."
+            )
+        new = [finding for finding in findings if finding.key not in self.decided]
+        for finding in new:
+            answer = "yes" if FINDINGS[finding.kind] else "no"
+            cells = (*finding.key, terminal.cell(finding.detail), answer)
+            self.rows.append(dict(zip(COLUMNS, cells, strict=True)))
+        if not new and (self.written.exists() or not self.rows):
+            return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for file, text in ((path, table.getvalue()), (record, keys.getvalue())):
-                write_whole(
-                    file,
-                    lambda at, text=text: at.write_text(text, encoding="utf-8", newline=""),
-                )
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            rows = ([row.get(name, "") for name in self.columns] for row in self.rows)
+            _write(self.path, [self.columns, *rows])
+            _write(self.written, sorted(found | self.decided.keys()))
         except OSError as error:
             raise UserError(
-                f"'{path}' can't be written ({error.strerror}), so that train.py won't know what to"
-                " leave out. Make the folder writable."
+                f"'{self.path}' can't be written ({error.strerror}), so that train.py won't know"
+                " what to leave out. Make the folder writable."
             ) from error
-    return leaving_out(findings, decided)
 
-
-def _read(root: Path) -> tuple[list[str], list[dict[str, str]], dict[Key, bool]]:
-    """The file's columns, ours and perhaps others of the user's; its rows; and `decisions`."""
-    path = file_of(root)
-    record = _record_of(path)
-    if not path.exists():
-        return list(COLUMNS), [], {}
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="", strict=True)
-            fields, rows = list(reader.fieldnames or COLUMNS), list(reader)
-        keys = record.read_text(encoding="utf-8") if record.exists() else ""
-        decided = dict.fromkeys(map(tuple, csv.reader(keys.splitlines())), False)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"'{path}' can't be read as CSV in UTF-8 ({error}). Correct it, or move it away."
-        ) from error
-    if missing := [name for name in COLUMNS if name not in fields]:
-        raise UserError(
-            f"'{path}' has no column {terminal.listed(missing)}; expected {','.join(COLUMNS)} in"
-            " its first line. Correct it, or move it away."
-        )
-    for row in rows:
-        answer = ANSWERS.get(row["leave_out"].strip().lower())
-        if answer is None or any(row.pop(None, ())):
+    def _read(self) -> None:
+        try:
+            with open(self.path, encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file, restval="", strict=True)
+                self.columns, self.rows = list(reader.fieldnames or COLUMNS), list(reader)
+            keys = self.written.read_text(encoding="utf-8") if self.written.exists() else ""
+            self.decided = dict.fromkeys(map(tuple, csv.reader(keys.splitlines())), False)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UserError(
-                f"'{path}' doesn't say yes or no in the column leave_out of"
-                f" '{terminal.printable(row['path'])}', or has more cells there than columns."
+                f"'{self.path}' can't be read as CSV in UTF-8 ({error}). Correct it, or move it"
+                " away."
+            ) from error
+        if missing := [name for name in COLUMNS if name not in self.columns]:
+            raise UserError(
+                f"'{self.path}' has no column {terminal.listed(missing)}; expected"
+                f" {','.join(COLUMNS)} in its first line. Correct it, or move it away."
             )
-        decided[_key(row)] = answer
-    return fields, rows, decided
+        for row in self.rows:
+            answer = ANSWERS.get(row["leave_out"].strip().lower())
+            if answer is None or any(row.pop(None, ())):
+                raise UserError(
+                    f"'{self.path}' doesn't say yes or no in the column leave_out of"
+                    f" '{terminal.printable(row['path'])}', or has more cells there than columns."
+                )
+            self.decided[_key(row)] = answer
+
+
+def _write(path: Path, rows: list) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    write_whole(path, lambda at: at.write_text(text.getvalue(), encoding="utf-8", newline=""))
 
 
 def _key(row: dict[str, str]) -> Key:

@@ -1,33 +1,31 @@
 """What a person reads of the findings."""
 
-import contextlib
-import math
+import dataclasses
 import os
 import shlex
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from foldernet import terminal
-from foldernet.checks.options import StrictOptions
 from foldernet.checks.quarantine import Finding
 from foldernet.datasets.image_list import Dataset
-from foldernet.terminal import UserError
 
 if TYPE_CHECKING:  # it needs OpenCV, which --help should not load
     from foldernet.checks.examine import Examined
     from foldernet.images.store import PixelStore
 
 NAMED = 10  # of each finding
+IMBALANCE = 10  # largest class over smallest
 MOSTLY = 0.5  # of a class's images
-TRIED = 16  # images at most, with each background
 
 
-def show(dataset: Dataset, sizes: str, found: list[Finding], imbalance: str | None) -> None:
+def show(dataset: Dataset, sizes: str, found: list[Finding]) -> None:
     """All that was found, on standard output.
 
     Args:
         sizes: of the images, in words.
-        imbalance: of the classes, in words, if there is one.
     """
     parts = ", ".join(f"{len(images):,} {split}" for split, images in dataset.splits.items())
     count = terminal.count(sum(map(len, dataset.splits.values())), "image")
@@ -37,8 +35,14 @@ def show(dataset: Dataset, sizes: str, found: list[Finding], imbalance: str | No
         by_kind[finding.kind].append(f"{finding.path}: {finding.detail}")
     for kind, texts in by_kind.items():
         terminal.result(f"{kind}: {terminal.count(len(texts), 'image')}\n{_first(texts)}")
-    if imbalance:
-        terminal.result(imbalance)
+    counts = dataset.splits["training"].counts
+    if counts.max() >= IMBALANCE * counts.min():
+        large, small = (dataset.classes[at] for at in (counts.argmax(), counts.argmin()))
+        terminal.result(
+            f"imbalanced classes: {counts.max():,} training images of {terminal.printable(large)},"
+            f" {counts.min():,} of {terminal.printable(small)}; --class-weights balanced makes them"
+            " count the same"
+        )
     if not found:
         terminal.result("nothing wrong with any image")
 
@@ -47,8 +51,7 @@ def name_unreadable(errors: list[Exception]) -> None:
     """Warn of files that can't be read."""
     if errors:
         count = terminal.count(len(errors), "file")
-        are = "is" if len(errors) == 1 else "are"
-        terminal.warn(f"{count} can't be read and {are} left out:\n{_first(map(str, errors))}")
+        terminal.warn(f"{count} can't be read, and training does without:\n{_first(errors)}")
 
 
 def name_blank_classes(dataset: Dataset, examined: "Examined", store: "PixelStore") -> None:
@@ -58,19 +61,17 @@ def name_blank_classes(dataset: Dataset, examined: "Examined", store: "PixelStor
     Args:
         store: of the training images.
     """
-    import numpy as np
-
     training = (examined.split == 0) & examined.readable
-    blank = np.flatnonzero(training & examined.records["blank"])
+    blank = training & examined.records["blank"]
     counts = [
-        np.bincount(examined.label[at], minlength=len(dataset.classes)) for at in (blank, training)
+        np.bincount(examined.label[of], minlength=len(dataset.classes)) for of in (blank, training)
     ]
-    shares = counts[0] / np.maximum(counts[1], 1)
-    if worst := np.flatnonzero(shares > MOSTLY).tolist():
-        blank = [at for at in blank.tolist() if examined.label[at] in worst]
-        mends = _mending([examined.paths[at] for at in blank], dataset, store)
+    worst = np.flatnonzero(counts[0] > MOSTLY * counts[1])
+    if len(worst):
+        here = np.flatnonzero(blank & np.isin(examined.label, worst))
+        mends = _mending([examined.paths[at] for at in here], dataset, store)
         mend = f" They are transparent: try --background {' or '.join(mends)}." if mends else ""
-        names = terminal.listed(dataset.classes[at] for at in worst)
+        names = terminal.listed(dataset.classes[label] for label in worst)
         terminal.warn(
             f"most training images of class {names} are of one color only, and nothing can be"
             f" learned from those.{mend}"
@@ -79,57 +80,34 @@ def name_blank_classes(dataset: Dataset, examined: "Examined", store: "PixelStor
 
 def _mending(paths: list[str], dataset: Dataset, store: "PixelStore") -> list[str]:
     """The backgrounds on which most of the images, of which some are tried, aren't blank."""
-    from foldernet.checks.levels import MEAN, mean_color
-    from foldernet.images.reader import ImageError, read_image
+    from foldernet.checks.levels import MEAN, mean_color, read_sample
 
-    def shows(path: str, color: str) -> bool:
-        rule = vars(store.rule) | {"background": color}
-        with contextlib.suppress(ImageError):  # it has gone since it was read
-            pixels = read_image(path, store.size, **rule)
-            return bool((pixels != pixels[:1, :1]).any())
-        return False
-
-    tried = paths[:: math.ceil(len(paths) / TRIED)]
-    colors = {name: name for name in ("white", "gray", "black")}
-    colors[MEAN] = mean_color(dataset.splits["training"])
-    return [
-        name
-        for name, color in colors.items()
-        if sum(shows(path, color) for path in tried) > MOSTLY * len(tried)
-    ]
+    mends = []
+    for name in ("white", "gray", "black", MEAN):
+        color = mean_color(dataset.splits["training"]) if name == MEAN else name
+        rule = dataclasses.replace(store.rule, background=color)
+        images = read_sample(paths, store.size, rule)
+        if sum(np.ptp(image, axis=(0, 1)).any() for image in images) > MOSTLY * len(images):
+            mends.append(name)
+    return mends
 
 
-def count_duplicates(options: StrictOptions, found: list[Finding]) -> None:
+def count_duplicates(data: os.PathLike | None, found: list[Finding]) -> None:
     """Warn in one line of what makes validation better than it is, or the labels contradict
-    themselves."""
+    themselves.
+
+    Args:
+        data: the folder, as the user named it.
+    """
     counts = Counter(finding.kind for finding in found if "duplicate" in finding.kind)
     if counts:
         kinds = ", ".join(f"{kind}: {terminal.count(counts[kind], 'image')}" for kind in counts)
-        terminal.warn(f"{kinds}. `{_check_command(options)}` names them.")
-
-
-def refuse(left_out: list[Finding]) -> None:
-    """What --strict does about findings that leave images out: raises UserError."""
-    if left_out:
-        count = terminal.count(len({finding.path for finding in left_out}), "image")
-        raise UserError(
-            f"{count} can't be used, as said above, and --strict allows none. Repair or remove"
-            " them."
-        )
+        command = shlex.join(["python", "check.py", *([os.fspath(data)] if data else [])])
+        terminal.warn(f"{kinds}. `{command}` names them.")
 
 
 def _first(texts) -> str:
     """The first few of many texts, a line each."""
-    texts = list(map(terminal.printable, texts))
+    texts = [terminal.printable(str(text)) for text in texts]
     more = [f"and {len(texts) - NAMED:,} more"] if len(texts) > NAMED else []
     return "\n".join(f"  {text}" for text in texts[:NAMED] + more)
-
-
-def _check_command(options: StrictOptions) -> str:
-    """How check.py is called for the same images."""
-    words = ["python", "check.py", *([os.fspath(options.data)] if options.data else [])]
-    for name in ("mode", "validation_split", "megapixels"):
-        value = getattr(options, name)
-        if value != type(options).__dataclass_fields__[name].default:
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    return terminal.printable(shlex.join(words))

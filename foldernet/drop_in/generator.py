@@ -6,6 +6,7 @@ import os
 import warnings
 
 import numpy as np
+from keras.src.legacy.preprocessing.image import validate_filename
 
 from foldernet.batches import augmentation
 from foldernet.batches import generator as batches
@@ -15,6 +16,7 @@ from foldernet.datasets.image_list import ImageList
 from foldernet.datasets.split import split_by_content
 from foldernet.drop_in.iterators import ArrayIterator, DataFrameIterator, DirectoryIterator
 
+EXTENSIONS = folders.IMAGE_EXTENSIONS
 SAVING = ("batch_size", "shuffle", "seed", "save_to_dir", "save_prefix", "save_format")
 READING = ("target_size", "color_mode", "class_mode", "interpolation")
 
@@ -81,10 +83,8 @@ class ImageDataGenerator(batches.ImageDataGenerator):
         augmented = arguments["subset"] != "validation"
         source = KerasGenerator.flow(self, **arguments)
         if source.sample_weight is not None:  # which Keras doesn't split; validation comes first
-            count = len(source.x)
-            source.sample_weight = (
-                source.sample_weight[-count:] if augmented else source.sample_weight[:count]
-            )
+            part = slice(-len(source.x), None) if augmented else slice(len(source.x))
+            source.sample_weight = source.sample_weight[part]
         return ArrayIterator(source, self, augmented=augmented, **options)
 
     @with_keras_signature
@@ -109,16 +109,13 @@ class ImageDataGenerator(batches.ImageDataGenerator):
     def flow_from_dataframe(self, *, dataframe, keep_aspect_ratio=False, **arguments):
         """Batches from the files that a pandas DataFrame names; the arguments are Keras's."""
         if arguments["validate_filenames"]:
-            column, folder = arguments["x_col"], arguments["directory"] or ""
-            valid = dataframe[column].map(lambda name: _may_be_image(folder, name)).astype(bool)
-            if not valid.all():
-                warnings.warn(
-                    f'Found {(~valid).sum()} invalid image filename(s) in x_col="{column}". They'
-                    " will be ignored.",
-                    stacklevel=3,
-                )
-            dataframe = dataframe[valid]
-            arguments["validate_filenames"] = False  # Keras's own knows seven extensions
+            folder, names = arguments["directory"] or "", dataframe[arguments["x_col"]]
+            valid = [validate_filename(os.path.join(folder, name), EXTENSIONS) for name in names]
+            if invalid := valid.count(False):
+                told = f"Found {invalid} invalid image filename(s), which will be ignored."
+                warnings.warn(told, stacklevel=3)
+            dataframe = dataframe[np.array(valid, bool)]
+            arguments["validate_filenames"] = False  # by Keras, which knows seven extensions
         options = {name: arguments[name] for name in (*SAVING, *READING)}
         options["augmented"] = arguments["subset"] != "validation"
         source = KerasGenerator.flow_from_dataframe(self, dataframe, **arguments)
@@ -148,10 +145,8 @@ class ImageDataGenerator(batches.ImageDataGenerator):
 
     def apply_transform(self, x, transform_parameters):
         """Transform one image, (height, width, channels) or as `data_format` says."""
-        drawn = {
-            name: None if value is None else np.array([value])
-            for name, value in transform_parameters.items()
-        }
+        given = ((name, value) for name, value in transform_parameters.items() if value is not None)
+        drawn = {name: np.array([value]) for name, value in given}
         x = np.asarray(x)
         images = x[None] if self.data_format == "channels_last" else np.moveaxis(x[None], 1, 3)
         warped = augmentation.apply(self, images, drawn, x.dtype)
@@ -163,10 +158,8 @@ class ImageDataGenerator(batches.ImageDataGenerator):
             raise ValueError(f'Invalid subset name: {subset}; expected "training" or "validation".')
         if share and not by_position:
             return split_by_content(images, share, self.cache)[subset]
-        starts = np.cumsum(images.counts) - images.counts
-        place = np.arange(len(images)) - starts[images.labels]  # within its class folder
-        held_out = place < (share * images.counts[images.labels]).astype(int)
-        return images.take(held_out == (subset == "validation"))
+        held_out = [place < int(share * count) for count in images.counts for place in range(count)]
+        return images.take(np.array(held_out, bool) == (subset == "validation"))
 
 
 def _scan(directory, classes: list[str] | None, follow_links: bool) -> ImageList:
@@ -177,11 +170,3 @@ def _scan(directory, classes: list[str] | None, follow_links: bool) -> ImageList
             names_of[label] = folders.list_images(directory, label, follow_links)
     names_of = names_of or folders.class_images(directory, follow_links)
     return ImageList.of_classes(directory, names_of)
-
-
-def _may_be_image(folder: str, name) -> bool:
-    """Whether a table's cell names a file that may be an image."""
-    if not isinstance(name, str):
-        return True  # Keras will say what is wrong
-    path = os.path.join(folder, name)
-    return name.lower().endswith(folders.IMAGE_EXTENSIONS) and os.path.isfile(path)

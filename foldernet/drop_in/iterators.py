@@ -68,6 +68,9 @@ class KerasIterator(Batches):
         """Have `next` start this epoch again."""
         self.batch_index = 0
 
+    def _weights(self, chosen):
+        return () if self.sample_weight is None else (self.sample_weight[chosen],)
+
 
 class KerasFileIterator(KerasIterator, iterators.DirectoryIterator):
     """Files, with the targets of every class mode."""
@@ -79,27 +82,20 @@ class KerasFileIterator(KerasIterator, iterators.DirectoryIterator):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        channels = (MODES[self.color_mode][1],)
+        channels = MODES[self.color_mode][1]
         first = self.data_format == "channels_first"
-        return channels + self.target_size if first else self.target_size + channels
+        return (channels, *self.target_size) if first else (*self.target_size, channels)
 
     @property
     def filepaths(self) -> list[str]:
         return [self.path(position) for position in range(self.samples)]
 
-    @property
-    def labels(self):
-        return self.classes
-
     def _stand_in(self, position, error):
-        if self.class_mode is None:  # what belongs to the image is not known here
-            raise ImageError(
-                error.path,
-                f"{error.reason}. With class_mode=None no other image may take its place: remove"
-                " it, and if it is one of a pair, the other one too",
-                error.kind,
-            )
-        return super()._stand_in(position, error)
+        if self.class_mode is not None:
+            return super()._stand_in(position, error)
+        # What belongs to the image is not known here.
+        mend = "With class_mode=None none may take its place: remove it, and its partner of a pair"
+        raise ImageError(error.path, f"{error.reason}. {mend}")
 
     def _with_targets(self, images, chosen):
         # Labels in the dtype of the images, as in Keras; 8 bits would be too few for classes.
@@ -111,16 +107,13 @@ class KerasFileIterator(KerasIterator, iterators.DirectoryIterator):
         elif self.class_mode in ("binary", "sparse"):
             targets = np.asarray(self.classes)[chosen].astype(dtype)
         elif self.class_mode == "categorical":
-            targets = np.zeros((len(chosen), len(self.class_indices)), dtype)
-            for row, position in zip(targets, chosen, strict=True):
-                row[self.classes[position]] = 1  # a DataFrame may name several classes for one
+            known = np.arange(len(self.class_indices))  # of which a DataFrame may name several
+            targets = np.array([np.isin(known, self.classes[at]) for at in chosen], dtype)
         elif self.class_mode == "multi_output":
             targets = [output[chosen] for output in self.labels]
         else:
             targets = self.labels[chosen]
-        if self.sample_weight is None:
-            return images, targets
-        return images, targets, self.sample_weight[chosen]
+        return images, targets, *self._weights(chosen)
 
 
 class DirectoryIterator(KerasFileIterator):
@@ -130,6 +123,7 @@ class DirectoryIterator(KerasFileIterator):
         if class_mode not in CLASS_MODES:
             raise ValueError(f"Invalid class_mode: {class_mode}; expected one of {CLASS_MODES}.")
         self.class_indices = {label: index for index, label in enumerate(images.classes)}
+        self.labels = images.labels
         super().__init__(images, generator, class_mode=class_mode, **options)
 
 
@@ -154,12 +148,9 @@ class ArrayIterator(KerasIterator):
     def _with_targets(self, images, chosen):
         if self.x_misc:
             images = [images, *(other[chosen] for other in self.x_misc)]
-        batch = [images]
-        if self.y is not None:
-            batch.append(self.y[chosen])
-            if self.sample_weight is not None:
-                batch.append(self.sample_weight[chosen])
-        return tuple(batch) if len(batch) > 1 else images
+        if self.y is None:
+            return images
+        return images, self.y[chosen], *self._weights(chosen)
 
 
 class DataFrameIterator(KerasFileIterator):
@@ -172,11 +163,6 @@ class DataFrameIterator(KerasFileIterator):
     def __init__(self, source, generator, **options):
         files = ImageList.of_classes(source.directory or "", {"": source.filenames})
         super().__init__(files, generator, **options)
-        for name in ("classes", "class_indices", "_targets"):
+        for name in ("classes", "class_indices", "labels", "sample_weight"):
             if hasattr(source, name):
                 setattr(self, name, getattr(source, name))
-        self.sample_weight = source.sample_weight
-
-    @property
-    def labels(self):
-        return self._targets if hasattr(self, "_targets") else self.classes

@@ -34,51 +34,38 @@ def draw_batches(batches, classes: tuple[str, ...], log: FigureLog) -> None:
     log.show("training_images", mosaic(images[:SHOWN_IMAGES], titles, heading))
 
 
-def mosaic(images: np.ndarray, titles: list[str], heading: str, captions=()) -> Figure:
+def mosaic(images: np.ndarray, titles: list[str], heading: str) -> Figure:
     """Images in a grid, each with its title.
 
     Args:
         images: (n, height, width, channels) in 0..255, 1 or 3 channels; n at least 1.
         titles: one each, of one or more lines.
         heading: over all of them.
-        captions: a line below each image, or none.
     """
     rows = math.ceil(len(images) / 8)
     columns = math.ceil(len(images) / rows)
     lines = max(title.count("\n") + 1 for title in titles)
-    # In inches, from the upper left corner on: the heading, then for each row what is above its
-    # images, the images, and what is below.
-    top, above, below = 0.26, 0.12 + 0.15 * lines, 0.18 * bool(captions)
+    # In inches, from the upper left corner on: the heading, then each row's titles and images.
+    top, above = 0.26, 0.12 + 0.15 * lines
     width = max(1.25, 5 / columns)
     pixel = min((width - 0.1) / images.shape[2], 1.6 / images.shape[1])
     tall, wide = images.shape[1] * pixel, images.shape[2] * pixel
-    size = width * columns, top + rows * (above + tall + below) + 0.05
+    size = width * columns, top + rows * (above + tall) + 0.05
     figure = Figure(size)
     figure.suptitle(heading, y=1 - 0.06 / size[1], fontsize=11, parse_math=False)
     # One for all images: to make an axes takes ten times as long as to draw an image.
     axis = figure.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(size[1], 0))
     axis.set_axis_off()
-    style = {"fontsize": 7, "ha": "center", **STYLE}
+    style = {"fontsize": 7, "ha": "center", "va": "bottom", **STYLE}
     short = functools.cache(lambda line: fitted(line, width - 0.1, **style))
-
-    def write(x, y, text, **placed):
-        axis.text(x, y, "\n".join(map(short, text.split("\n"))), **style, **placed)
 
     for at, (image, title) in enumerate(zip(images, titles, strict=True)):
         row, column = divmod(at, columns)
-        x, y = width * (column + 0.5), top + row * (above + tall + below) + above
-        pixels = np.clip(image, 0, 255).astype(np.uint8)
-        axis.imshow(
-            pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels,
-            cmap="gray",
-            vmin=0,
-            vmax=255,
-            aspect="auto",
-            extent=(x - wide / 2, x + wide / 2, y + tall, y),
-        )
-        write(x, y - 0.04, title, va="bottom")
-        if captions:
-            write(x, y + tall + 0.04, captions[at], va="top")
+        x, y = width * (column + 0.5), top + row * (above + tall) + above
+        pixels = np.broadcast_to(np.clip(image, 0, 255).astype(np.uint8), (*image.shape[:2], 3))
+        extent = x - wide / 2, x + wide / 2, y + tall, y
+        axis.imshow(pixels, aspect="auto", extent=extent)
+        axis.text(x, y - 0.04, "\n".join(map(short, title.split("\n"))), **style)
     return figure
 
 
@@ -114,16 +101,16 @@ def confusion(matrix: np.ndarray, classes: tuple[str, ...], heading: str) -> Fig
         upright = len(classes) > 4 or room > 0.6
         axis.set_xticks(range(len(classes)), labels, rotation=90 if upright else 0, **STYLE)
         axis.set_yticks(range(len(classes)), labels, **STYLE)
-        for (row, column), number in np.ndenumerate(matrix):
-            if number:
-                color = "white" if shares[row, column] > 0.5 else "black"
-                axis.text(column, row, number, ha="center", va="center", color=color, fontsize=8)
+        style = {"ha": "center", "va": "center", "fontsize": 8}
+        for row, column in np.argwhere(matrix):
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axis.text(column, row, matrix[row, column], color=color, **style)
     return figure
 
 
 def mistakes(batches, probabilities: np.ndarray, classes: tuple[str, ...]) -> Figure:
-    """The images that were called something else, worst first: true class, predicted class and its
-    probability above each, its file's name below.
+    """The images that were called something else, worst first: above each its file's name, true
+    class, predicted class and its probability.
 
     Args:
         batches: the iterator of the images.
@@ -138,12 +125,12 @@ def mistakes(batches, probabilities: np.ndarray, classes: tuple[str, ...]) -> Fi
         return figure
     names = drawable(classes, "class")
     files = drawable([os.path.basename(name) for name in batches.filenames], "file")
+    labels, called = batches.classes, "{}\n{}\ncalled {}\n{:.0%}"
     titles = [
-        f"{names[batches.classes[at]]}\ncalled {names[predicted[at]]}\n{certainty[at]:.0%}"
+        called.format(files[at], names[labels[at]], names[predicted[at]], certainty[at])
         for at in worst
     ]
-    captions = [files[at] for at in worst]
-    return mosaic(batches.images_at(worst), titles, "Worst mistakes in validation", captions)
+    return mosaic(batches.images_at(worst), titles, "Worst mistakes in validation")
 
 
 def show_result(
@@ -161,10 +148,8 @@ def show_result(
     classes, labels = dataset.classes, batches["validation"].classes
     predicted = outputs["validation"].argmax(axis=1)
     matrix = confusion_matrix(labels, predicted, labels=range(len(classes)))
-    heading = (
-        f"Validation: {matrix.trace() / matrix.sum():.1%} of"
-        f" {terminal.count(len(labels), 'image')} right"
-    )
+    images = terminal.count(len(labels), "image")
+    heading = f"Validation: {matrix.trace() / len(labels):.1%} of {images} right"
     log.show("confusion_matrix", confusion(matrix, classes, heading))
     log.show("worst_mistakes", mistakes(batches["validation"], outputs["validation"], classes))
     layers = network._flatten_layers()  # those of nested models, too

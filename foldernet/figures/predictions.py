@@ -1,7 +1,7 @@
 """predictions.csv: what the best model says of every image that it wasn't trained on."""
 
 import csv
-import os
+import io
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +29,11 @@ def write_predictions(table: Path, dataset: Dataset, batches: dict, outputs: dic
         ranks = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
         for position, (shares, ranked) in enumerate(zip(probabilities, ranks, strict=True)):
             path = images.path(position)
-            file = os.path.relpath(path, dataset.root).replace(os.sep, "/")
+            file = Path(path).relative_to(dataset.root).as_posix()
             rows.append([cell(file), split, classes[images.classes[position]]])
             if path not in images.unreadable:
                 ranking = "; ".join(f"{classes[index]} {shares[index]:.3g}" for index in ranked)
                 rows[-1] += [classes[ranked[0]], f"{shares[ranked[0]]:.6g}", ranking]
-
-    def write(temporary):
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(rows)
-
-    write_whole(table, write)
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    write_whole(table, lambda at: at.write_text(text.getvalue(), encoding="utf-8", newline=""))

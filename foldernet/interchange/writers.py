@@ -36,7 +36,7 @@ def pass_on(options: FileOptions, predictor: Any, results: Iterable[Any]) -> Ite
     if options.json:
         results = _json(results, options.json, options.top)
     if options.csv:
-        results = _csv(results, options.csv, options.top)
+        results = _csv(results, options.csv, _columns(predictor, options.top), options.top)
     lines = STANDARD_OUTPUT not in (options.json, options.csv)
     return (result for result in results if lines or result.error)
 
@@ -81,22 +81,15 @@ def _json(results: Iterable[Any], path: Path, top: int) -> Iterator[Any]:
         file.write("" if lines else "\n]\n")
 
 
-def _csv(results: Iterable[Any], path: Path, top: int) -> Iterator[Any]:
+def _csv(results: Iterable[Any], path: Path, columns: list[str], top: int) -> Iterator[Any]:
     """Write a line for each image, with file, error, and the answer, and pass the results on."""
-    rows, writer = [], None
     with _opened(path) as file:
+        writer = csv.DictWriter(file, ["file", "error", *columns], restval="")
+        writer.writeheader()
         for result in results:
             row = {"file": _name(result.path, path), "error": terminal.cell(result.error or "")}
-            rows.append(row | ({} if result.error else _cells(result, top)))
-            if not writer and not result.error:  # the first answer says what the columns are
-                writer = csv.DictWriter(file, rows[-1], restval="")
-                writer.writeheader()
-            if writer:
-                writer.writerows(rows)
-                rows.clear()
+            writer.writerow(row | dict(zip(columns, _cells(result, top), strict=False)))
             yield result
-        if not writer:
-            csv.writer(file).writerows([["file", "error"], *(row.values() for row in rows)])
 
 
 def _answer(result: Any, top: int) -> dict[str, Any]:
@@ -107,14 +100,20 @@ def _answer(result: Any, top: int) -> dict[str, Any]:
     return ranking[0] | {"top": ranking}
 
 
-def _cells(result: Any, top: int) -> dict[str, Any]:
-    """For CSV: value_1, value_2 and so on, or class_1, probability_1, class_2 and so on."""
+def _columns(predictor: Any, top: int) -> list[str]:
+    """For CSV: class_1, probability_1, class_2 and so on, or value_1, value_2 and so on."""
+    outputs = predictor.model.output_shape[-1]
+    if "ranking" not in predictor.Result.__dataclass_fields__:
+        return [f"value_{number}" for number in range(1, outputs + 1)]
+    ranks = range(1, min(top, outputs) + 1)
+    return [f"{name}_{rank}" for rank in ranks for name in ("class", "probability")]
+
+
+def _cells(result: Any, top: int) -> Iterable[Any]:
+    """What stands in these columns; nothing, if there is an error."""
     if not hasattr(result, "ranking"):
-        return {f"value_{rank}": value for rank, value in enumerate(result.values, start=1)}
-    cells = {}
-    for rank, (name, share) in enumerate(result.ranking[:top], start=1):
-        cells |= {f"class_{rank}": terminal.cell(name), f"probability_{rank}": share}
-    return cells
+        return result.values
+    return [cell for name, share in result.ranking[:top] for cell in (terminal.cell(name), share)]
 
 
 def _name(image: str, path: Path) -> str:
