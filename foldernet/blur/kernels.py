@@ -93,19 +93,9 @@ def from_file(path):
 
 
 def centered(kernel, size):
-    """Pads with zeros, or crops, an odd kernel to an odd size about its center.
-
-    Args:
-        kernel: (n, n), n odd.
-        size: pixels per side wanted, odd.
-
-    Returns:
-        (size, size), same dtype.
-    """
-    margin = (size - kernel.shape[0]) // 2
-    if margin < 0:
-        return kernel[-margin:margin, -margin:margin]
-    return np.pad(kernel, margin)
+    """Pads an odd kernel, (n, n), with zeros about its center to (size, size), odd and as large or
+    larger."""
+    return np.pad(kernel, (size - len(kernel)) // 2)
 
 
 def blur(images, kernel):

@@ -83,10 +83,10 @@ class Blur(Task):
         size = options.kernel_size
         if size is None and options.pairs:
             first = estimate_kernel(training, largest, *seen).kernel
-            reach = np.argwhere(first > SUPPORT * first.max()) - len(first) // 2
-            size = min(_roomy(2 * np.abs(reach).max() + 1), largest)
+            reach = np.abs(np.argwhere(first > SUPPORT * first.max()) - len(first) // 2).max()
+            size = min(math.ceil(ROOM * (2 * reach + 1)) | 1, largest)
         elif size is None:
-            size = min(_roomy(len(self.kernel)), (side - 2) | 1)
+            size = min(math.ceil(ROOM * len(self.kernel)) | 1, (side - 1) | 1)
         if size % 2 == 0 or size > side:
             raise UserError(
                 f"--kernel-size {size} is even, or more than the images' {side}. Give an odd one,"
@@ -178,11 +178,6 @@ class Blur(Task):
                 " --image-size, or use a smaller one."
             )
         return kernel
-
-
-def _roomy(size: int) -> int:
-    """The size of a filter for a kernel of this size, odd."""
-    return math.ceil(ROOM * size) | 1
 
 
 TASK = Blur
