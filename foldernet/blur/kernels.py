@@ -80,13 +80,10 @@ def from_file(path):
             kernel = np.load(path, allow_pickle=False)
         else:
             kernel = read_image(path, color_mode="grayscale")[:, :, 0]
+        if kernel.ndim != 2 or not np.isfinite(kernel).all() or kernel.sum() <= 0:
+            raise ValueError("a kernel is a 2-D array of finite numbers with a positive sum")
     except (OSError, ValueError, ImageError) as error:
         raise UserError(f"No kernel can be read from '{path}' ({error}).") from error
-    if kernel.ndim != 2 or not np.isfinite(kernel).all() or kernel.sum() <= 0:
-        raise UserError(
-            f"'{path}' holds {kernel.dtype} {kernel.shape}, and a kernel is a 2-D array of finite"
-            " numbers whose sum is positive."
-        )
     size = max(kernel.shape) | 1
     margins = [(size // 2 - (side - 1) // 2, size // 2 - side // 2) for side in kernel.shape]
     return _normalized(np.pad(kernel.astype(float), margins))

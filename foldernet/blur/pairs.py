@@ -131,8 +131,7 @@ class BlurIterator(DirectoryIterator):
 def stacked(batches: BlurIterator, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """All sharp and all blurred crops of an epoch's batches, or of the first `most`."""
     pairs = (batches[index] for index in range(len(batches))[:most])
-    sharp, blurred = map(np.concatenate, zip(*pairs, strict=True))
-    return sharp, blurred
+    return tuple(map(np.concatenate, zip(*pairs, strict=True)))
 
 
 class PhotographStore(ArrayStore):

@@ -60,7 +60,5 @@ def photographs(root: str | os.PathLike) -> ImageList:
     """
     names = folders.list_images(root) if os.path.isdir(root) else []
     if not names:
-        raise UserError(
-            f"There is no folder '{root}', or no image in it. Name one with photographs."
-        )
+        raise UserError(f"There is no folder '{root}' with images in it. Name another.")
     return ImageList(os.fspath(root), names, np.zeros(len(names), "int32"), (CLASS,))

@@ -23,6 +23,7 @@ class Blur(Task):
 
     Attributes, from `measure` on:
         kernel_size: pixels per side of the filter.
+        margin: pixels at each edge where what lies beyond the frame matters and isn't known.
         reference: the kernel by linear regression.
         recipe: the images' own spectrum, and by it loss, prior and step size.
     """
@@ -98,7 +99,7 @@ class Blur(Task):
         sharp, _ = stacked(training, math.ceil(MEASURED_CROPS / options.batch_size))
         noisy = options.noise or options.bits or options.pairs
         strength = self.reference.strength if noisy else 0.0
-        self.kernel_size = size
+        self.kernel_size, self.margin = size, size // 2 if options.pairs else 0
         self.recipe = measure(sharp[..., 0], size, options.batch_size, strength, self.margin)
 
     def network(self, dataset):
@@ -146,11 +147,6 @@ class Blur(Task):
         from foldernet.blur.predictor import BlurFilter
 
         return BlurFilter(path, metadata)
-
-    @property
-    def margin(self) -> int:
-        """Pixels at each edge where what lies beyond the frame matters and isn't known."""
-        return self.kernel_size // 2 if self.options.pairs else 0
 
     @cached_property
     def kernel(self) -> np.ndarray | None:
