@@ -62,7 +62,7 @@ def mtf(kernels: dict[str, np.ndarray], power: np.ndarray, limit: float, sentenc
     below.semilogy(np.arange(len(rings)) / len(power), rings, color="tab:green")
     below.set(xlabel="cycles/pixel", ylabel="power of the images", xlim=(0, 0.5))
     for axis in (above, below):
-        axis.axvspan(0, min(limit, 0.5), color=BAND_COLOR, label="identifiable", zorder=0)
+        axis.axvspan(0, min(limit, 0.5), fc=BAND_COLOR, ec="0.7", label="identifiable", zorder=0)
         axis.grid(alpha=0.3)
     above.legend(frameon=False, loc="lower left", fontsize=9)
     return figure

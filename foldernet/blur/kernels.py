@@ -80,32 +80,19 @@ def from_file(path):
             kernel = np.load(path, allow_pickle=False)
         else:
             kernel = read_image(path, color_mode="grayscale")[:, :, 0]
+        if kernel.ndim != 2 or not np.isfinite(kernel).all() or kernel.sum() <= 0:
+            raise ValueError("a kernel is a 2-D array of finite numbers with a positive sum")
     except (OSError, ValueError, ImageError) as error:
         raise UserError(f"No kernel can be read from '{path}' ({error}).") from error
-    if kernel.ndim != 2 or not np.isfinite(kernel).all() or kernel.sum() <= 0:
-        raise UserError(
-            f"'{path}' holds {kernel.dtype} {kernel.shape}, and a kernel is a 2-D array of finite"
-            " numbers whose sum is positive."
-        )
     size = max(kernel.shape) | 1
     margins = [(size // 2 - (side - 1) // 2, size // 2 - side // 2) for side in kernel.shape]
     return _normalized(np.pad(kernel.astype(float), margins))
 
 
 def centered(kernel, size):
-    """Pads with zeros, or crops, an odd kernel to an odd size about its center.
-
-    Args:
-        kernel: (n, n), n odd.
-        size: pixels per side wanted, odd.
-
-    Returns:
-        (size, size), same dtype.
-    """
-    margin = (size - kernel.shape[0]) // 2
-    if margin < 0:
-        return kernel[-margin:margin, -margin:margin]
-    return np.pad(kernel, margin)
+    """Pads an odd kernel, (n, n), with zeros about its center to (size, size), odd and as large or
+    larger."""
+    return np.pad(kernel, (size - len(kernel)) // 2)
 
 
 def blur(images, kernel):

@@ -73,15 +73,8 @@ class BlurIterator(DirectoryIterator):
     def __init__(self, images: ImageList, generator, blurred, crops, **options):
         self.blurred_folder = blurred
         store = PhotographStore(len(images), self.path, self._read, generator.cache)
-        super().__init__(
-            images,
-            generator,
-            color_mode="grayscale",
-            store=store,
-            per_epoch=crops,
-            augmented=blurred is None,
-            **options,
-        )
+        fixed = {"color_mode": "grayscale", "augmented": blurred is None}
+        super().__init__(images, generator, store=store, per_epoch=crops, **fixed, **options)
 
     def batch(self, epoch, index):
         """Sharp and blurred crops, each (n, height, width, 1), 0..1."""
@@ -90,7 +83,7 @@ class BlurIterator(DirectoryIterator):
         photographs, _ = self._images(chosen)
         crops = np.stack([self._crop(photograph, random) for photograph in photographs])
         if self.blurred_folder is None:
-            sharp = generator.transform_batch(crops, random if self.augmented else None) / 255.0
+            sharp = generator.transform_batch(crops, random) / 255.0
             camera = generator.kernel, generator.noise, generator.bits
             blurred = observe(sharp[..., 0], *camera, random)[..., None]
         else:
@@ -138,8 +131,7 @@ class BlurIterator(DirectoryIterator):
 def stacked(batches: BlurIterator, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """All sharp and all blurred crops of an epoch's batches, or of the first `most`."""
     pairs = (batches[index] for index in range(len(batches))[:most])
-    sharp, blurred = map(np.concatenate, zip(*pairs, strict=True))
-    return sharp, blurred
+    return tuple(map(np.concatenate, zip(*pairs, strict=True)))
 
 
 class PhotographStore(ArrayStore):

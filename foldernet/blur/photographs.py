@@ -58,7 +58,5 @@ def photographs(root: str | os.PathLike) -> ImageList:
     """
     names = folders.list_images(root) if os.path.isdir(root) else []
     if not names:
-        raise UserError(
-            f"There is no folder '{root}', or no image in it. Name one with photographs."
-        )
+        raise UserError(f"There is no folder '{root}' with images in it. Name another.")
     return ImageList.of_classes(root, {CLASS: names})

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import keras
 import numpy as np
 from PIL import Image
 
 from foldernet.blur.kernels import blur
-from foldernet.blur.single_filter import ZeroPaddedConvolution
+from foldernet.blur.single_filter import ZeroPaddedConvolution, learned_kernel
 from foldernet.images.reader import ImageError
 from foldernet.inference import output
 from foldernet.inference.predictor import LARGEST_SIDE, Predictor, check_metadata, whole_number
@@ -62,7 +61,7 @@ class BlurFilter(Predictor):
             raise UserError(
                 f"'{path}' holds no filter of {side}x{side} pixels. Use another copy of it."
             )
-        self.kernel = keras.ops.convert_to_numpy(model.weights[0])[:, :, 0, 0].astype(float)
+        self.kernel = learned_kernel(model)
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
         """Blur an image, which counts as black beyond its frame, as in training.

@@ -130,9 +130,6 @@ def measure(sharp, kernel_size, batch_size, strength=0.0, margin=0):
     whitening = power + FLOOR * power.max() + penalty
     weight = penalty / whitening
     curvature = spectrum.batch_curvature(sharp, batch_size, kernel_size, whitening, margin)
-    return Recipe(
-        power=own,
-        loss=whitened_residual(whitening, margin),
-        prior=smoothness_prior(weight) if strength else None,
-        learning_rate=1 / (curvature + 2 * weight.max()),
-    )
+    prior = smoothness_prior(weight) if strength else None
+    learning_rate = 1 / (curvature + 2 * weight.max())
+    return Recipe(own, whitened_residual(whitening, margin), prior, learning_rate)

@@ -170,14 +170,8 @@ def _solve(auto, cross, tolerance):
     # A triangle over the lags keeps the preconditioner's spectrum nearly positive.
     triangle = bartlett(2 * size + 1)[1:-1]
     spectrum = circulant(auto * np.outer(triangle, triangle)).real
-    inverse = 1 / np.maximum(spectrum, FLOOR * spectrum.max())
-
-    solution, flag = gmres(
-        operator(circulant(auto)),
-        cross.ravel(),
-        M=operator(inverse),
-        rtol=tolerance,
-        restart=200,  # with 100, the largest kernels stall
-        maxiter=3,
-    )
+    inverse = operator(1 / np.maximum(spectrum, FLOOR * spectrum.max()))
+    system = operator(circulant(auto)), cross.ravel()
+    # With a restart after 100 steps, the largest kernels stall.
+    solution, flag = gmres(*system, M=inverse, rtol=tolerance, restart=200, maxiter=3)
     return solution.reshape(size, size), flag == 0

@@ -9,6 +9,7 @@ from foldernet import terminal
 from foldernet.blur import kernel_figures, spectrum
 from foldernet.blur import kernel_scores as scores
 from foldernet.blur.pairs import stacked
+from foldernet.blur.single_filter import learned_kernel
 from foldernet.datasets.image_list import Dataset
 from foldernet.evaluation.figure_log import FigureLog
 from foldernet.files import write_whole
@@ -41,11 +42,6 @@ class KernelGrowth(keras.callbacks.Callback):
         if self.grown:
             grown = list(map(np.asarray, self.grown))  # lists, of a run that was resumed
             self.log.show("kernel_growth", kernel_figures.growth(grown))
-
-
-def learned_kernel(model: keras.Model) -> np.ndarray:
-    """The filter of the network, float64 (size, size)."""
-    return keras.ops.convert_to_numpy(model.get_layer("filter").kernel)[:, :, 0, 0].astype(float)
 
 
 def report(

@@ -1,6 +1,7 @@
 """A network of one convolution filter: an image in, its blurred version out."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from foldernet.blur.fourier import irfft2, rfft2
@@ -29,6 +30,11 @@ def single_filter(image_size, kernel_size, init="zeros", regularizer=None):
     model = keras.Model(images, convolution(images), name="single_filter")
     convolution.kernel.regularizer = regularizer
     return model
+
+
+def learned_kernel(model: keras.Model) -> np.ndarray:
+    """The filter of such a network, float64 (size, size)."""
+    return ops.convert_to_numpy(model.weights[0])[:, :, 0, 0].astype(float)
 
 
 @keras.saving.register_keras_serializable("foldernet")

@@ -23,6 +23,7 @@ class Blur(Task):
 
     Attributes, from `measure` on:
         kernel_size: pixels per side of the filter.
+        margin: pixels at each edge where what lies beyond the frame matters and isn't known.
         reference: the kernel by linear regression.
         recipe: the images' own spectrum, and by it loss, prior and step size.
     """
@@ -83,10 +84,10 @@ class Blur(Task):
         size = options.kernel_size
         if size is None and options.pairs:
             first = estimate_kernel(training, largest, *seen).kernel
-            reach = np.argwhere(first > SUPPORT * first.max()) - len(first) // 2
-            size = min(_roomy(2 * np.abs(reach).max() + 1), largest)
+            reach = np.abs(np.argwhere(first > SUPPORT * first.max()) - len(first) // 2).max()
+            size = min(math.ceil(ROOM * (2 * reach + 1)) | 1, largest)
         elif size is None:
-            size = min(_roomy(len(self.kernel)), (side - 2) | 1)
+            size = min(math.ceil(ROOM * len(self.kernel)) | 1, (side - 1) | 1)
         if size % 2 == 0 or size > side:
             raise UserError(
                 f"--kernel-size {size} is even, or more than the images' {side}. Give an odd one,"
@@ -98,7 +99,7 @@ class Blur(Task):
         sharp, _ = stacked(training, math.ceil(MEASURED_CROPS / options.batch_size))
         noisy = options.noise or options.bits or options.pairs
         strength = self.reference.strength if noisy else 0.0
-        self.kernel_size = size
+        self.kernel_size, self.margin = size, size // 2 if options.pairs else 0
         self.recipe = measure(sharp[..., 0], size, options.batch_size, strength, self.margin)
 
     def network(self, dataset):
@@ -147,11 +148,6 @@ class Blur(Task):
 
         return BlurFilter(path, metadata)
 
-    @property
-    def margin(self) -> int:
-        """Pixels at each edge where what lies beyond the frame matters and isn't known."""
-        return self.kernel_size // 2 if self.options.pairs else 0
-
     @cached_property
     def kernel(self) -> np.ndarray | None:
         """The true kernel, as the options name it, float64 (size, size), odd; None for a user's own
@@ -178,11 +174,6 @@ class Blur(Task):
                 " --image-size, or use a smaller one."
             )
         return kernel
-
-
-def _roomy(size: int) -> int:
-    """The size of a filter for a kernel of this size, odd."""
-    return math.ceil(ROOM * size) | 1
 
 
 TASK = Blur
