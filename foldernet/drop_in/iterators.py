@@ -94,7 +94,7 @@ class KerasFileIterator(KerasIterator, iterators.DirectoryIterator):
         if self.class_mode is not None:
             return super()._stand_in(position, error)
         # What belongs to the image is not known here.
-        mend = "With class_mode=None none may take its place: remove it, and its partner of a pair"
+        mend = "With class_mode=None none takes its place: remove it, and of a pair, the other one too"
         raise ImageError(error.path, f"{error.reason}. {mend}")
 
     def _with_targets(self, images, chosen):
