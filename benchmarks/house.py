@@ -14,9 +14,18 @@ import tokenize
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPTS = ("train.py", "predict.py", "check.py")
+SCRIPTS = ("train.py", "predict.py", "check.py", "evaluate.py")
 PACKAGES = (
-    *("blur", "checks", "drop_in", "figures", "interchange", "photo_augmentation", "pretrained"),
+    *(
+        "analysis",
+        "blur",
+        "checks",
+        "drop_in",
+        "figures",
+        "interchange",
+        "photo_augmentation",
+        "pretrained",
+    ),
     *("recipe", "resume", "transfer"),
 )
 ROOMS = (
@@ -30,7 +39,7 @@ FLOORS = (
         "entry points",
         *SCRIPTS,
         *("foldernet/__init__.py", "foldernet/__main__.py", "foldernet/commands.py"),
-        "foldernet/checks/command.py",
+        *("foldernet/checks/command.py", "foldernet/analysis/command.py"),
     ),
     ("train, predict, rooms", "foldernet/train.py", "foldernet/predict.py", TABLES),
     (
@@ -69,7 +78,8 @@ def floor(file: str) -> int:
 
 def room(file: str) -> str | None:
     """The optional package, or file, that a file belongs to; None of the core."""
-    file = {"check.py": "foldernet/checks/"}.get(file, file)
+    scripts = {"check.py": "foldernet/checks/", "evaluate.py": "foldernet/analysis/"}
+    file = scripts.get(file, file)
     return next((name for name in ROOMS if re.match(f"foldernet/{name}(/|$)", file)), None)
 
 

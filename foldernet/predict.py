@@ -1,6 +1,5 @@
 """Prediction: from a run to what answers for images."""
 
-import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +36,6 @@ def load(run: str | os.PathLike | None = None) -> "Predictor":
         )
     with terminal.quiet_tensorflow():
         predictor = rooms.task_class(mode).predictor(Path(path), metadata)
-    for package in rooms.modules(rooms.SOURCES):
-        predictor.drawn = functools.partial(package.drawn, predictor)
+    for package in rooms.modules(rooms.EXTEND_PREDICTOR):
+        package.extend(predictor)
     return predictor

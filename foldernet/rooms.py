@@ -75,14 +75,23 @@ ADAPT_TRAINING = [
 AROUND_TRAINING = [
     "foldernet.resume.session",
 ]
-# They take images for prediction that aren't files:
-#   drawn(predictor, images) -> names, each with a path, pixels or an ImageError
-SOURCES = [
+# They come after the report of a training:
+#   finish(task, dataset, batches, model, run, scores) -> more scores, of the best model
+AFTER_TRAINING = [
+    "foldernet.analysis.trust",
+    "foldernet.analysis.html_report",
+]
+# They change what a trained model can be asked:
+#   extend(predictor)
+EXTEND_PREDICTOR = [
+    "foldernet.analysis.unknown",
     "foldernet.interchange.memory",
 ]
 # They take the predictions of predict.py on their way to the terminal:
 #   pass_on(options, predictor, results) -> those that are left for it
 AFTER_PREDICTION = [
+    "foldernet.analysis.unknown",
+    "foldernet.analysis.explain",
     "foldernet.checks.size",
     "foldernet.interchange.writers",
 ]
@@ -95,6 +104,7 @@ COMMANDS = {
     "train": "foldernet.commands:train",
     "predict": "foldernet.commands:predict",
     "check": "foldernet.checks.command:check",
+    "evaluate": "foldernet.analysis.command:evaluate",
 }
 # What `import foldernet` offers besides -> its module.
 EXPORTS = {

@@ -113,8 +113,10 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
                     )
                 save_model(network, run.models / runs.LAST, metadata)
                 session.end()
-            scores = task.report(dataset, batches, best.load(), log, run)
+            scores = task.report(dataset, batches, model := best.load(), log, run)
             scores |= summary.pace(best.best_epoch, session.history, batches)
+            for package in rooms.modules(rooms.AFTER_TRAINING):
+                scores |= package.finish(task, dataset, batches, model, run, scores)
             files.write_json(run.models / runs.METRICS, scores)
         summary.show_result(scores, run)
     return run

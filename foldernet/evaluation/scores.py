@@ -20,8 +20,7 @@ def classification_scores(
         loss: of one-hot labels and probabilities; as in training, so that the numbers compare.
 
     Returns:
-        accuracy and loss; top5_accuracy where there are 20 classes or more; and per_class:
-        precision, recall and f1 (None where the class wasn't predicted, or has no images), images.
+        accuracy and loss; top5_accuracy where there are 20 classes or more; and `per_class`.
     """
     predicted = probabilities.argmax(axis=1)
     scores = {
@@ -30,12 +29,17 @@ def classification_scores(
     }
     if len(classes) >= MANY_CLASSES:
         scores["top5_accuracy"] = float(np.mean(keras.ops.in_top_k(labels, probabilities, TOP)))
+    return scores | {"per_class": per_class(labels, predicted, classes)}
+
+
+def per_class(labels: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> dict:
+    """Of each class precision, recall and f1 (None where the class wasn't predicted, or has no
+    images), and images."""
     *shares, counts = precision_recall_fscore_support(
         labels, predicted, labels=range(len(classes)), zero_division=np.nan
     )
     rows = np.where(np.isnan(shares), None, shares).T
-    scores["per_class"] = {
+    return {
         label: {"precision": precision, "recall": recall, "f1": f1, "images": int(images)}
         for label, (precision, recall, f1), images in zip(classes, rows, counts, strict=True)
     }
-    return scores

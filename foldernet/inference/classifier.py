@@ -19,17 +19,33 @@ class ClassPrediction:
     Attributes:
         path: the file; of an image without one, what it was given as, such as `<bytes>`.
         ranking: (class name, probability 0..1), most probable first; empty if there is an error.
+            Probabilities are calibrated, if the model's file says how.
+        raw: what the network itself gives the first class, 0..1.
+        unknown: whether the image is unlike the training images, or the network unsure.
         error: why the file could not be read, or None.
     """
 
     path: str
     ranking: tuple[tuple[str, float], ...] = ()
+    raw: float = 0.0
+    unknown: bool = False
     error: str | None = None
 
     def line(self, top: int) -> str:
         """For people: `cat 98.1%  (dog 1.2%, ...)`."""
         best, *others = (f"{printable(name)} {share:.1%}" for name, share in self.ranking[:top])
-        return f"{best}  ({', '.join(others)})" if others else best
+        best = f"{best}  ({', '.join(others)})" if others else best
+        return f"{best}  unknown" if self.unknown else best
+
+
+def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities, (..., classes), as if their logits had been divided by the temperature: above
+    1 they become less sure. The order of classes stays.
+
+    Guo et al. (2017), "On Calibration of Modern Neural Networks", arXiv:1706.04599.
+    """
+    powers = np.asarray(probabilities, float) ** (1 / temperature)
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def _are_classes(value: Any) -> bool:
@@ -45,19 +61,29 @@ class Classifier(Predictor):
         classes: names, in the order of the model's outputs.
     """
 
-    SCHEMA: ClassVar = Predictor.SCHEMA | {"classes": _are_classes}
+    SCHEMA: ClassVar = Predictor.SCHEMA | {
+        "classes": _are_classes,
+        "temperature": lambda value: isinstance(value, float) and value > 0,
+    }
     Result: ClassVar = ClassPrediction
 
-    def __init__(self, path: Path, metadata: dict[str, Any]):
-        super().__init__(path, metadata)
-        self.classes = tuple(metadata["classes"])
-        if self.model.output_shape != (None, len(self.classes)):
+    def __init__(self, path: Path, metadata: dict[str, Any], network: Any = None):
+        super().__init__(path, metadata, network)
+        self.classes, outputs = tuple(metadata["classes"]), self.network.output_shape[1]
+        if outputs != (None, len(self.classes)):
             raise UserError(
-                f"'{path}' contradicts itself: its network gives {self.model.output_shape}, and it"
-                f" names {len(self.classes)} classes. Use another copy of it."
+                f"'{path}' contradicts itself: its network gives {outputs}, and it names"
+                f" {len(self.classes)} classes. Use another copy of it."
             )
 
-    def answer(self, path, outputs):
+    def answer(self, path, features, outputs):
         order = np.argsort(-outputs, kind="stable")
-        ranking = tuple((self.classes[index], float(outputs[index])) for index in order)
-        return ClassPrediction(path, ranking)
+        shares = calibrated(outputs, self.metadata["temperature"])
+        ranking = tuple((self.classes[index], float(shares[index])) for index in order)
+        unknown = self.is_unknown(features, shares)
+        return ClassPrediction(path, ranking, float(outputs[order[0]]), unknown)
+
+    def is_unknown(self, features: np.ndarray, probabilities: np.ndarray) -> bool:
+        """Whether an image is unlike the training images, or the network unsure of it. What
+        `foldernet.load` puts in its place can tell; this can't."""
+        return False

@@ -4,9 +4,10 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -14,12 +15,19 @@ from foldernet.images.reader import RULES, ImageError, Rule, read_with_header
 from foldernet.images.threads import threads
 from foldernet.inference import output
 from foldernet.terminal import UserError, number, printable
-from foldernet.training.model_file import load_model
+from foldernet.training.model_file import load_model, with_features
+
+if TYPE_CHECKING:
+    import keras
 
 BATCH_SIZE = 256
 LARGEST_SIDE = 8192  # pixels
 # Of models that don't say so.
-EARLIER = {"background": Rule.background, "white_level": Rule.white_level}
+EARLIER = {
+    "background": Rule.background,
+    "white_level": Rule.white_level,
+    "temperature": 1.0,
+}
 
 
 def whole_number(smallest: int, largest: int) -> Callable[[Any], bool]:
@@ -73,7 +81,9 @@ class Predictor:
     """A trained network and what its file says of its images.
 
     Attributes:
-        model: pixels (n, height, width, channels) 0..255 -> numbers (n, outputs).
+        network: pixels (n, height, width, channels) 0..255 -> features (n, width), which are what
+            its last layer sees, and numbers (n, outputs). It has Keras's `predict_on_batch`.
+        metadata: what the model's file says of itself.
         size: (height, width) in pixels.
         rule: how files become those pixels.
 
@@ -93,17 +103,23 @@ class Predictor:
     write = staticmethod(output.write)
     Result: ClassVar = Prediction  # what `answer` makes; of a file that can't be read, with `error`
 
-    def __init__(self, path: Path, metadata: dict[str, Any]):
+    def __init__(self, path: Path, metadata: dict[str, Any], network: Any = None):
         check_metadata(metadata := EARLIER | metadata, self.SCHEMA, path)
         size, *rule = (metadata[name] for name in Predictor.SCHEMA)
+        self.path, self.metadata = path, metadata
         self.size, self.rule = tuple(size), Rule(*rule)
-        self.model = load_model(path)
-        shape, wanted = self.model.input_shape, (None, *self.size, self.rule.channels)
+        self.network = network or with_features(self.model)
+        shape, wanted = self.network.input_shape, (None, *self.size, self.rule.channels)
         if shape != wanted:
             raise UserError(
                 f"'{path}' contradicts itself: its network takes {shape}, and its images are"
                 f" {wanted}. Use another copy of it."
             )
+
+    @cached_property
+    def model(self) -> "keras.Model":
+        """The network as it was saved: pixels -> numbers."""
+        return load_model(self.path)
 
     def read(self, path: str) -> np.ndarray:
         """The pixels that the network sees of an image: (height, width, channels) uint8.
@@ -142,8 +158,8 @@ class Predictor:
         more than paths."""
         return ((os.fsdecode(path), os.fsdecode(path)) for path in images)
 
-    def answer(self, path: str, outputs: np.ndarray) -> Prediction:
-        """What the network's `outputs`, (outputs,) float, say of an image."""
+    def answer(self, path: str, features: np.ndarray, outputs: np.ndarray) -> Prediction:
+        """What the network's `features`, (width,), and `outputs`, (outputs,), say of an image."""
         return Prediction(path, tuple(map(float, outputs)))
 
     def _with_pixels(self, drawn: tuple[str, Any]) -> tuple[str, np.ndarray | ImageError]:
@@ -155,9 +171,10 @@ class Predictor:
 
     def _answers(self, batch: list[tuple[str, np.ndarray | ImageError]]) -> Iterator[Prediction]:
         images = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
-        outputs = iter(self.model.predict_on_batch(np.stack(images)) if images else ())
+        found = zip(*self.network.predict_on_batch(np.stack(images)), strict=True) if images else ()
+        found = iter(found)
         for name, pixels in batch:
             if isinstance(pixels, ImageError):
                 yield self.Result(name, error=pixels.reason)
             else:
-                yield self.answer(name, next(outputs))
+                yield self.answer(name, *next(found))

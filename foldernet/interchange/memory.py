@@ -1,5 +1,6 @@
 """Images in memory, of which a trained network can be asked as of files."""
 
+import functools
 import io
 import os
 import tempfile
@@ -16,6 +17,11 @@ from foldernet.terminal import UserError
 
 Source = str | os.PathLike | bytes | io.IOBase | np.ndarray | Image.Image
 PATH = (str, os.PathLike)
+
+
+def extend(predictor: Any) -> None:
+    """Have a predictor take whatever `drawn` takes."""
+    predictor.drawn = functools.partial(drawn, predictor)
 
 
 def drawn(predictor: Any, images: Source | Iterable[Source]) -> Iterator[tuple[str, Any]]:

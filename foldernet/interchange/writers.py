@@ -97,7 +97,11 @@ def _answer(result: Any, top: int) -> dict[str, Any]:
     if not hasattr(result, "ranking"):
         return {"values": list(result.values)}
     ranking = [{"class": name, "probability": share} for name, share in result.ranking[:top]]
-    return ranking[0] | {"top": ranking}
+    return ranking[0] | {
+        "raw_probability": result.raw,
+        "unknown": result.unknown,
+        "top": ranking,
+    }
 
 
 def _columns(predictor: Any, top: int) -> list[str]:

@@ -46,6 +46,9 @@ def split(stages: list[Stage]) -> tuple[list[Stage], list[tuple[str, str]]]:
             )
             for name, mirror in mirrored.items()
         }
+        if options.fine_tune == "head":  # then these stay the features of the best model
+            for name, iterator in seen.items():
+                images[name].frozen = iterator
         weight = None if options.class_weights == "none" else options.class_weights
         training = seen["training"]
         solved = solve(training.features, training.labels, weight)

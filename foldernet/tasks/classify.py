@@ -49,7 +49,7 @@ class Classify(Task):
     def report(self, dataset, batches, model, log, run):
         from foldernet.evaluation.scores import classification_scores
 
-        found, outputs = {}, {}
+        found, outputs = {}, self.outputs
         for split in ("validation", "test"):
             if split in batches and len(dataset.splits[split]):
                 outputs[split] = model.predict(batches[split], verbose=0)

@@ -37,6 +37,8 @@ class Task:
         shipped: name -> folder of a set that comes with the project, where these are there.
         drawn_by: name of the module that draws for the mode, if there is one; see `rooms.FIGURES`.
         options: an instance of `Options`.
+        outputs: split -> (n, outputs), what the best model says of its images, once it has reported
+            on them.
     """
 
     Options: ClassVar[type[TrainOptions]] = TrainOptions
@@ -48,6 +50,7 @@ class Task:
 
     def __init__(self, options: TrainOptions):
         self.options = options
+        self.outputs = {}
 
     @property
     def figures(self) -> ModuleType | None:

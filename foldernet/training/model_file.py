@@ -84,6 +84,16 @@ def load_model(path: Path, custom_objects: dict | None = None) -> "keras.Model":
     return model
 
 
+def with_features(model: "keras.Model") -> "keras.Model":
+    """The same network, which also gives what its last layer sees, (n, width); where that is no
+    vector, its outputs: images -> features, outputs."""
+    import keras
+
+    last, output = model.layers[-1], model.outputs[0]
+    inner = last.input if isinstance(last, keras.layers.Dense) else output
+    return keras.Model(model.inputs[0], [inner, output])
+
+
 def weights_member(path: Path) -> bytes:
     """The HDF5 file in a .keras archive, whole, so that zipfile compares its checksum: Keras reads
     only parts of it.

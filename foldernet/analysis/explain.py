@@ -1,0 +1,56 @@
+"""`predict.py --explain`: a heat map beside each answer."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foldernet import terminal
+from foldernet.option_types import Options as BaseOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(BaseOptions):
+    """Explanations."""
+
+    explain: bool = False
+    """Write a heat map (Grad-CAM) of each image to the working folder, NAME-why.png: where the
+    network looks for the class that it names."""
+
+
+def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterable[Any]:
+    """The results, with a heat map written of each that names a class."""
+    if not options.explain:
+        return results
+    if not hasattr(predictor, "classes"):
+        raise terminal.UserError("--explain is for classifiers.")
+    return _explained(predictor, results)
+
+
+def _explained(predictor: Any, results: Iterable[Any]) -> Iterator[Any]:
+    from PIL import Image
+
+    with terminal.quiet_tensorflow():
+        from foldernet.analysis.heat_maps import grad_cam, overlaid
+
+    for result in results:
+        if result.ranking:
+            image = predictor.read(result.path)
+            label = predictor.classes.index(result.ranking[0][0])
+            heat = grad_cam(predictor.model, image[None], np.array([label]))[0]
+            written = _free_name(f"{Path(result.path).stem}-why")
+            with open(written, "xb") as file:
+                Image.fromarray(overlaid(image, heat)).save(file, "PNG")
+            terminal.status(f"Wrote {written}")
+        yield result
+
+
+def _free_name(stem: str) -> str:
+    """`stem`.png, or with -2 and so on where there is such a file already."""
+    number, name = 1, f"{stem}.png"
+    while Path(name).exists():
+        number += 1
+        name = f"{stem}-{number}.png"
+    return name

@@ -1,0 +1,73 @@
+"""After training: how far probabilities can be trusted, and what strangers are known by; both go
+into the model's file."""
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from sklearn.model_selection import KFold
+
+from foldernet.analysis import unknown
+from foldernet.analysis.measures import calibration_error
+from foldernet.datasets.image_list import Dataset
+from foldernet.inference.classifier import calibrated
+from foldernet.training import runs
+from foldernet.training.model_file import read_metadata, save_model, with_features
+
+FEWEST = 20  # validation images, below which nothing is fitted to them
+MOST = 2000  # images of a split, spread over the list, whose features stand for all
+AT_ONCE = 64  # images that the network is given
+FOLDS = 5
+TEMPERATURES = (0.05, 20)
+
+
+def finish(
+    task: Any, dataset: Dataset, batches: dict, model: Any, run: runs.Run, scores: dict
+) -> dict[str, Any]:
+    """Fit the temperature and what strangers are known by, and keep them in the best model's file.
+
+    Returns:
+        calibration: temperature, and the expected calibration error before and after it, of
+        validation images; that after it is of images which the temperature was not fitted on, by
+        cross-validation. Nothing where there are fewer than 20.
+    """
+    outputs = task.outputs.get("validation", ())
+    if len(outputs) < FEWEST:
+        return {}
+    validation, training = batches["validation"], batches["training"]
+    labels = validation.classes
+    kept, after = temperature(labels, outputs), np.empty_like(outputs)
+    for learned, scored in KFold(FOLDS, shuffle=True, random_state=0).split(outputs):
+        fitted = temperature(labels[learned], outputs[learned])
+        after[scored] = calibrated(outputs[scored], fitted)
+    network = with_features(model)
+    features, positions = features_of(network, training)
+    held_out, judged = features_of(network, validation)
+    shares = calibrated(outputs[judged], kept)
+    strangers = unknown.fit(features, training.classes[positions], held_out, shares)
+    path = run.models / runs.BEST
+    save_model(model, path, read_metadata(path) | {"temperature": kept, "unknown": strangers})
+    found = {"temperature": kept, "error_before": calibration_error(labels, outputs)}
+    return {"calibration": found | {"error_after": calibration_error(labels, after)}}
+
+
+def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The temperature by which probabilities fit labels best, by log loss; see `calibrated`."""
+
+    def loss(logarithm: float) -> float:
+        shares = calibrated(probabilities, float(np.exp(logarithm)))
+        return -np.log(shares[np.arange(len(labels)), labels] + 1e-12).mean()
+
+    best = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded")
+    return float(np.exp(best.x))
+
+
+def features_of(network: Any, images: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Features of an iterator's images without augmentation, of at most `MOST`: (n, width), and the
+    (n,) positions of these images. What a solved last layer was trained on is taken as it is."""
+    if frozen := getattr(images, "frozen", None):
+        return frozen.features[:, 0], frozen.positions
+    positions = np.linspace(0, images.n - 1, min(MOST, images.n)).astype(int)
+    chunks = [positions[at : at + AT_ONCE] for at in range(0, len(positions), AT_ONCE)]
+    found = [network.predict_on_batch(images.images_at(chunk))[0] for chunk in chunks]
+    return np.concatenate(found), positions
