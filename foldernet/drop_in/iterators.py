@@ -94,8 +94,10 @@ class KerasFileIterator(KerasIterator, iterators.DirectoryIterator):
         if self.class_mode is not None:
             return super()._stand_in(position, error)
         # What belongs to the image is not known here.
-        mend = "With class_mode=None none takes its place: remove it, and of a pair, the other one too"
-        raise ImageError(error.path, f"{error.reason}. {mend}")
+        mend = "remove it, and if it is one of a pair, the other one too"
+        raise ImageError(
+            error.path, f"{error.reason}. With class_mode=None none may take its place: {mend}"
+        )
 
     def _with_targets(self, images, chosen):
         # Labels in the dtype of the images, as in Keras; 8 bits would be too few for classes.
