@@ -27,6 +27,7 @@ from foldernet.inference import predictor
 from foldernet.inference.classifier import Classifier, ClassPrediction
 from foldernet.interchange import writers
 from foldernet.terminal import UserError
+from foldernet.training.model_file import read_metadata
 
 
 @pytest.fixture
@@ -39,9 +40,12 @@ def test_prediction_gives_the_models_probabilities_on_the_same_pixels(trained, s
     model = keras.saving.load_model(trained / "models/first/best.keras")
     expected = model.predict(np.stack([read_image(path, (24, 24)) for path in paths]), verbose=0)
     classifier = foldernet.load(trained / "models/first")
+    temperature = read_metadata(trained / "models/first/best.keras")["temperature"]
     for prediction, row in zip(classifier.predict(paths), expected, strict=True):
         found = dict(prediction.ranking)
-        np.testing.assert_allclose([found[name] for name in classifier.classes], row, atol=1e-6)
+        shares = row ** (1 / temperature) / (row ** (1 / temperature)).sum()
+        np.testing.assert_allclose([found[name] for name in classifier.classes], shares, atol=1e-6)
+        np.testing.assert_allclose(prediction.raw, row.max(), atol=1e-6)
 
 
 def test_training_and_prediction_agree_on_accuracy(trained, stripes_folder):
@@ -272,14 +276,14 @@ def options_for(**outputs):
 
 def write(results, missing, options):
     """Results of two classes as predict.py writes them."""
-    model = SimpleNamespace(output_shape=(None, 2))
-    predictor = SimpleNamespace(Result=ClassPrediction, model=model)
+    network = SimpleNamespace(output_shape=[(None, 8), (None, 2)])
+    predictor = SimpleNamespace(Result=ClassPrediction, network=network)
     left = writers.pass_on(options, predictor, results)
     return Classifier.write(left, missing, options.top)
 
 
 def answer(path, error=None):
-    return ClassPrediction(path, () if error else (("cat", 0.75), ("dog", 0.25)), error)
+    return ClassPrediction(path, () if error else (("cat", 0.75), ("dog", 0.25)), error, raw=0.8)
 
 
 def test_results_are_let_go_of_as_they_are_written(capsys):
@@ -307,6 +311,8 @@ def test_json_is_a_list_and_jsonl_a_line_for_each_image(capsys):
             "file": "a.png",
             "class": "cat",
             "probability": 0.75,
+            "raw_probability": 0.8,
+            "unknown": False,
             "top": [
                 {"class": "cat", "probability": 0.75},
                 {"class": "dog", "probability": 0.25},

@@ -20,16 +20,16 @@ class ClassPrediction:
         path: the file; of an image without one, what it was given as, such as `<bytes>`.
         ranking: (class name, probability 0..1), most probable first; empty if there is an error.
             Probabilities are calibrated, if the model's file says how.
+        error: why the file could not be read, or None.
         raw: what the network itself gives the first class, 0..1.
         unknown: whether the image is unlike the training images, or the network unsure.
-        error: why the file could not be read, or None.
     """
 
     path: str
     ranking: tuple[tuple[str, float], ...] = ()
+    error: str | None = None
     raw: float = 0.0
     unknown: bool = False
-    error: str | None = None
 
     def line(self, top: int) -> str:
         """For people: `cat 98.1%  (dog 1.2%, ...)`."""
@@ -81,7 +81,7 @@ class Classifier(Predictor):
         shares = calibrated(outputs, self.metadata["temperature"])
         ranking = tuple((self.classes[index], float(shares[index])) for index in order)
         unknown = self.is_unknown(features, shares)
-        return ClassPrediction(path, ranking, float(outputs[order[0]]), unknown)
+        return ClassPrediction(path, ranking, raw=float(outputs[order[0]]), unknown=unknown)
 
     def is_unknown(self, features: np.ndarray, probabilities: np.ndarray) -> bool:
         """Whether an image is unlike the training images, or the network unsure of it. What

@@ -97,16 +97,13 @@ def _answer(result: Any, top: int) -> dict[str, Any]:
     if not hasattr(result, "ranking"):
         return {"values": list(result.values)}
     ranking = [{"class": name, "probability": share} for name, share in result.ranking[:top]]
-    return ranking[0] | {
-        "raw_probability": result.raw,
-        "unknown": result.unknown,
-        "top": ranking,
-    }
+    told = {"raw_probability": result.raw, "unknown": result.unknown}
+    return ranking[0] | told | {"top": ranking}
 
 
 def _columns(predictor: Any, top: int) -> list[str]:
     """For CSV: class_1, probability_1, class_2 and so on, or value_1, value_2 and so on."""
-    outputs = predictor.model.output_shape[-1]
+    outputs = predictor.network.output_shape[1][-1]
     if "ranking" not in predictor.Result.__dataclass_fields__:
         return [f"value_{number}" for number in range(1, outputs + 1)]
     ranks = range(1, min(top, outputs) + 1)
