@@ -47,9 +47,9 @@ def finish(
         split: measures(batches[split].classes, calibrated(outputs, temperature), classes)
         for split, outputs in task.outputs.items()
     }
-    page = Environment(loader=PackageLoader("foldernet.analysis"), autoescape=True)
-    page.filters["share"] = lambda value: "-" if value is None else f"{100 * value:.1f} %"
-    html = page.get_template("report.html").render(
+    pages = Environment(loader=PackageLoader("foldernet.analysis"), autoescape=True)
+    pages.filters["share"] = lambda value: "-" if value is None else f"{100 * value:.1f} %"
+    html = pages.get_template("report.html").render(
         run=run.name,
         options=vars(task.options),
         scores=scores,
@@ -68,7 +68,8 @@ def finish(
         label_issues=_rows(run.models / label_issues.FILE),
         root=terminal.printable(str(dataset.root)),
     )
-    write_whole(run.models / FILE, lambda path: path.write_text(html, encoding="utf-8"))
+    page = html.encode(errors="backslashreplace")  # names of files may be anything
+    write_whole(run.models / FILE, lambda path: path.write_bytes(page))
     return {}
 
 
