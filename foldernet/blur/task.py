@@ -143,7 +143,7 @@ class Blur(Task):
         return report(self, dataset, batches, model, log, run)
 
     @staticmethod
-    def predictor(path, metadata):
+    def predictor(path, metadata, network=None):
         from foldernet.blur.predictor import BlurFilter
 
         return BlurFilter(path, metadata)
