@@ -2,6 +2,7 @@
 standard output, and not a line that they have no use for."""
 
 import contextlib
+import errno
 import functools
 import os
 import sys
@@ -67,9 +68,14 @@ def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
         except UserError as error:
             status(f"{error.heading}{error}")
             return error.exit_status
-        except BrokenPipeError:  # whoever read the output has left, as `head` does
+        except OSError as error:  # of standard output: who read it has left, or its disk is full
+            if error.filename or error.errno not in (errno.EPIPE, errno.ENOSPC):
+                raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 128 + 13
+            if error.errno == errno.EPIPE:  # as `head` does
+                return 128 + 13
+            status("error: Standard output can't be written; its disk is full.")
+            return 1
         except KeyboardInterrupt:
             status("\nstopped")
             return 130
