@@ -4,6 +4,7 @@ standard output, and not a line that they have no use for."""
 import contextlib
 import errno
 import functools
+import logging
 import os
 import sys
 import time
@@ -130,6 +131,7 @@ def quiet_tensorflow() -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Intel's kernels, which TensorFlow leaves off where there is no AVX-512, are faster there, too.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it tells users of its retracing
     sys.stderr.flush()
     standard_error = os.dup(2)
     try:
