@@ -1,8 +1,9 @@
 """Files that are there whole or not at all, whatever happens while they are written."""
 
+import csv
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 
@@ -30,3 +31,13 @@ def write_json(path: Path, content: dict) -> None:
     # A byte of a name that isn't UTF-8 becomes \udce9, as JSON itself would write it.
     encoded = text.encode(errors="backslashreplace")
     write_whole(path, lambda temporary: temporary.write_bytes(encoded))
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Write rows of cells whole, as CSV in UTF-8."""
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+    write_whole(path, write)
