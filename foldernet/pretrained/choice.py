@@ -130,8 +130,8 @@ def look_at(images: ImageList) -> tuple[float, float, float]:
         The share of an image that its commonest color covers, 0..1; how many colors the other
         pixels have, as a share of these, 0..1; and the shorter side in pixels.
     """
+    from foldernet.images import threads
     from foldernet.images.reader import ImageError, read_header, read_image  # not for --help
-    from foldernet.images.threads import threads
 
     def look(position: int) -> tuple[float, float, int] | None:
         try:
