@@ -22,10 +22,12 @@ TASKS = {
     "classify": "foldernet.tasks.classify",
     "blur": "foldernet.blur.task",
 }
-# Mode -> module that draws for it.
-FIGURES = {
-    "classify": "foldernet.figures.classifier",
-}
+# They draw what a person looks at:
+#   show_batches(task, dataset, batches, log), before the first epoch
+#   show_result(task, dataset, batches, model, log, run), of the best model
+FIGURES = [
+    "foldernet.figures.classifier",
+]
 # What a mode learns from where no folder is named: folder(name) of a set that ships.
 SHIPPED = [
     "foldernet.shipped",
@@ -133,9 +135,8 @@ def task_class(mode: str) -> type["Task"]:
 
 
 def task(options: TrainOptions) -> "Task":
-    """The task of a training, which knows what draws for it."""
+    """The task of a training."""
     made = task_class(options.mode)(options)
-    made.drawn_by = FIGURES.get(options.mode)
     for package in modules(SHIPPED):
         made.shipped = package.folder
     return made

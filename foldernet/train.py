@@ -33,7 +33,6 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
     """
     options = make_options(data, options)
     environment.check_installation()
-    runs.check_writable()
     session = rooms.session_module().SESSION(options)
     task = rooms.task(options)
 
@@ -81,7 +80,8 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
         session.describe(options, dataset, task.files(dataset))
         summary.show_start(dataset, network, batches, run, facts + task.facts(dataset))
         log = FigureLog(run.logs)
-        task.show_batches(dataset, batches, log)
+        for package in rooms.modules(rooms.FIGURES):
+            package.show_batches(task, dataset, batches, log)
 
         ends = itertools.accumulate(stage.epochs for stage in stages)
         metadata, patience = task.metadata(dataset), options.early_stopping or options.epochs
@@ -115,6 +115,8 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
                 session.end()
             scores = task.report(dataset, batches, model := best.load(), log, run)
             scores |= summary.pace(best.best_epoch, session.history, batches)
+            for package in rooms.modules(rooms.FIGURES):
+                package.show_result(task, dataset, batches, model, log, run)
             for package in rooms.modules(rooms.AFTER_TRAINING):
                 scores |= package.finish(task, dataset, batches, model, run, scores)
             files.write_json(run.models / runs.METRICS, scores)

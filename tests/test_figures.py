@@ -138,10 +138,10 @@ def test_names_that_no_font_can_write_are_numbered_and_told(capsys):
 
     batch = np.zeros((4, 8, 8, 3), "uint8"), np.eye(4)
     log = SimpleNamespace(show=lambda name, figure: texts(figure))
-    classifier.draw_batches([batch], classes, log)
+    classifier.draw_batch([batch], classes, log)
     told = capsys.readouterr().err
     assert "class 1 is '猫', class 2 is '고양이', class 3 is 'ไทย'" in told
-    classifier.draw_batches([batch], ("a", "b", "c", "é"), log)
+    classifier.draw_batch([batch], ("a", "b", "c", "é"), log)
     assert capsys.readouterr().err == ""
 
 

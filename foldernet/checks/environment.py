@@ -28,7 +28,7 @@ def prepare(options, network, batches) -> list:
     # Two checkpoints and a third being written, of weights and twice as much of the optimizer; and
     # the best and the last model, and another being written.
     needed = 12 * 4 * network.count_params() + SPARE_BYTES
-    free = shutil.disk_usage(runs.existing(runs.MODELS)).free
+    free = shutil.disk_usage(runs.MODELS if runs.MODELS.exists() else Path.cwd()).free
     if free < needed:
         raise UserError(
             f"'{runs.MODELS}/' in '{Path.cwd()}' has {free / 2**20:,.0f} MB free, and this network"

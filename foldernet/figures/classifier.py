@@ -14,6 +14,8 @@ from foldernet import files, terminal
 from foldernet.datasets.image_list import Dataset
 from foldernet.evaluation.figure_log import FigureLog
 from foldernet.figures.names import STYLE, drawable, fitted
+from foldernet.tasks.classify import Classify
+from foldernet.tasks.task import Task
 from foldernet.training.runs import Run
 
 LABELLED_CLASSES = 30  # beyond it, names and counts in a confusion matrix can't be read
@@ -23,8 +25,14 @@ SHOWN_IMAGES = 32
 COLUMNS = ("file", "split", "label", "predicted", "probability", "ranking")
 
 
-def draw_batches(batches, classes: tuple[str, ...], log: FigureLog) -> None:
-    """Draw the first batch of the training iterator as the network will see it."""
+def show_batches(task: Task, dataset: Dataset, batches: dict, log: FigureLog) -> None:
+    """Draw the first training batch of a classifier as the network will see it."""
+    if isinstance(task, Classify):
+        draw_batch(batches["training"], dataset.classes, log)
+
+
+def draw_batch(batches, classes: tuple[str, ...], log: FigureLog) -> None:
+    """Draw the first batch of an iterator, and say which names no font can show."""
     images, one_hot, *_ = batches[0]  # and weights, perhaps
     labels, names = drawable(classes, "class"), map(terminal.printable, classes)
     if numbered := [pair for pair in zip(labels, names, strict=True) if len({*pair}) > 1]:
@@ -159,16 +167,19 @@ def write_predictions(table: Path, dataset: Dataset, batches: dict, outputs: dic
 
 
 def show_result(
-    dataset: Dataset, batches: dict, outputs: dict, network: keras.Model, log: FigureLog, run: Run
+    task: Task, dataset: Dataset, batches: dict, model: keras.Model, log: FigureLog, run: Run
 ) -> None:
-    """Write every prediction down, and draw what a classifier confuses, its worst mistakes, and the
-    filters that it has learned.
+    """Write every prediction of a classifier down, and draw what it confuses, its worst mistakes,
+    and the filters that it has learned.
 
     Args:
+        task: which has reported.
         batches: split -> iterator.
-        outputs: split -> (n, classes) probabilities, of its images in their order.
-        network: of whatever layers; without a convolution there are no filters to draw.
+        model: of whatever layers; without a convolution there are no filters to draw.
     """
+    if not isinstance(task, Classify):
+        return
+    outputs = task.outputs
     write_predictions(run.models / "predictions.csv", dataset, batches, outputs)
     classes, labels = dataset.classes, batches["validation"].classes
     predicted = outputs["validation"].argmax(axis=1)
@@ -177,7 +188,7 @@ def show_result(
     heading = f"Validation: {matrix.trace() / len(labels):.1%} of {images} right"
     log.show("confusion_matrix", confusion(matrix, classes, heading))
     log.show("worst_mistakes", mistakes(batches["validation"], outputs["validation"], classes))
-    layers = network._flatten_layers()  # those of nested models, too
+    layers = model._flatten_layers()  # those of nested models, too
     first = next((layer for layer in layers if type(layer) is keras.layers.Conv2D), None)
     if first:
         heading = f"Filters of {first.name}"

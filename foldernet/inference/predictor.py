@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 256
 LARGEST_SIDE = 8192  # pixels
 # Of models that don't say so.
-EARLIER = {
-    "background": Rule.background,
-    "white_level": Rule.white_level,
-    "temperature": 1.0,
-}
+EARLIER = {"background": Rule.background, "white_level": Rule.white_level, "temperature": 1.0}
 
 
 def whole_number(smallest: int, largest: int) -> Callable[[Any], bool]:

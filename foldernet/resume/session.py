@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from foldernet.option_types import Options as BaseOptions
 from foldernet.options import shown_as
 from foldernet.resume import record
 from foldernet.resume import state as states
+from foldernet.terminal import UserError
 from foldernet.training import runs
 from foldernet.training.runs import METRICS, Run
 from foldernet.training.session import Session
@@ -41,6 +43,18 @@ def earlier_options(given: dict) -> dict:
     return record.options_of_earlier(given.get("name")) if given.get("resume") else {}
 
 
+def check_writable() -> None:
+    """Raise UserError unless models/ and logs/ of the working folder can be written to."""
+    for folder in (runs.MODELS, runs.LOGS):
+        try:
+            tempfile.TemporaryFile(dir=folder if folder.exists() else folder.parent).close()
+        except OSError as error:
+            raise UserError(
+                f"'{folder}/' in '{Path.cwd()}' can't be written to ({error.strerror}). Make it"
+                " writable, or run this in another folder."
+            ) from error
+
+
 class ResumableSession(Session):
     """Checkpoints every few minutes and when a signal asks to stop; `--resume` continues from them.
 
@@ -50,6 +64,7 @@ class ResumableSession(Session):
 
     def __init__(self, options):
         super().__init__(options)
+        check_writable()
         self.checkpoint = None
         if options.resume:
             record.check_resumable(options)

@@ -39,10 +39,6 @@ class Classify(Task):
         counts = dataset.splits["training"].counts
         return (counts.mean() / counts).astype("float32")
 
-    def show_batches(self, dataset, batches, log):
-        if self.figures:
-            self.figures.draw_batches(batches["training"], dataset.classes, log)
-
     def metadata(self, dataset):
         return super().metadata(dataset) | {"classes": list(dataset.classes)}
 
@@ -56,8 +52,6 @@ class Classify(Task):
                 found[split] = classification_scores(
                     batches[split].classes, outputs[split], dataset.classes, self._loss()
                 )
-        if self.figures:
-            self.figures.show_result(dataset, batches, outputs, model, log, run)
         return found.pop("validation") | found
 
     def _loss(self):

@@ -1,9 +1,7 @@
 """What a mode is: a class with defaults, of which a mode overrides what it does differently."""
 
-import importlib
 import os
 from collections.abc import Callable
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from foldernet.datasets import folders
@@ -35,7 +33,6 @@ class Task:
         color_mode: what images are read as, "rgb" or "grayscale".
         network_name: names a run that the user doesn't name.
         shipped: name -> folder of a set that comes with the project, where these are there.
-        drawn_by: name of the module that draws for the mode, if there is one; see `rooms.FIGURES`.
         options: an instance of `Options`.
         outputs: split -> (n, outputs), what the best model says of its images, once it has reported
             on them.
@@ -45,17 +42,11 @@ class Task:
     monitors: ClassVar[tuple[str, ...]] = ("-val_loss",)
     color_mode = "rgb"
     network_name = "network"
-    drawn_by: str | None = None
     shipped: Callable[[str], "Path"] | None = None
 
     def __init__(self, options: TrainOptions):
         self.options = options
         self.outputs = {}
-
-    @property
-    def figures(self) -> ModuleType | None:
-        """The module that draws for the mode, if there is one."""
-        return importlib.import_module(self.drawn_by) if self.drawn_by else None
 
     @property
     def rule(self) -> dict[str, Any]:
@@ -132,9 +123,6 @@ class Task:
     def facts(self, dataset: Dataset) -> list[tuple[str, str]]:
         """What the terminal says of the mode before training, as (name, text)."""
         return []
-
-    def show_batches(self, dataset: Dataset, batches: Batches, log: "FigureLog") -> None:
-        """Draw the first training batch as the network will see it."""
 
     def callbacks(self, log: "FigureLog") -> list["keras.callbacks.Callback"]:
         """What else watches `fit`. TensorBoard and history.csv show what these add to the logs."""

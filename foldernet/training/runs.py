@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -50,23 +49,6 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         path = self.models / METRICS
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def check_writable() -> None:
-    """Raise UserError unless models/ and logs/ of the working folder can be written to."""
-    for folder in (MODELS, LOGS):
-        try:
-            tempfile.TemporaryFile(dir=existing(folder)).close()
-        except OSError as error:
-            raise UserError(
-                f"'{folder}/' in '{Path.cwd()}' can't be written to ({error.strerror}). Make it"
-                " writable, or run this in another folder."
-            ) from error
-
-
-def existing(folder: Path) -> Path:
-    """`folder`, or where it will be made."""
-    return folder if folder.exists() else folder.parent
 
 
 @contextlib.contextmanager
