@@ -1,8 +1,10 @@
 """Files that are there whole or not at all, whatever happens while they are written."""
 
+import csv
+import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 
@@ -30,3 +32,10 @@ def write_json(path: Path, content: dict) -> None:
     # A byte of a name that isn't UTF-8 becomes \udce9, as JSON itself would write it.
     encoded = text.encode(errors="backslashreplace")
     write_whole(path, lambda temporary: temporary.write_bytes(encoded))
+
+
+def write_csv(path: Path, rows: Iterable[Sequence]) -> None:
+    """Write rows of cells whole; text is to be encodable, as `foldernet.terminal.cell` makes it."""
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    write_whole(path, lambda at: at.write_text(text.getvalue(), encoding="utf-8", newline=""))

@@ -214,7 +214,7 @@ def test_what_is_repaired_is_named_and_its_row_is_the_users_to_delete(spoilt, ca
 
 def test_a_folder_that_cannot_be_written_is_an_error(blank, monkeypatch, capsys):
     error = PermissionError(13, "Permission denied")
-    monkeypatch.setattr(quarantine, "write_whole", Mock(side_effect=error))
+    monkeypatch.setattr(quarantine, "write_csv", Mock(side_effect=error))
     assert check.main([str(blank)]) == 1
     assert "quarantine.csv' can't be written (Permission denied)" in capsys.readouterr().err
 

@@ -12,7 +12,6 @@ Imports neither OpenCV nor Pillow: it is read while a wrong folder could still b
 import csv
 import dataclasses
 import hashlib
-import io
 import os
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import platformdirs
 
 from foldernet import terminal
 from foldernet.datasets.image_list import Dataset
-from foldernet.files import write_whole
+from foldernet.files import write_csv
 from foldernet.terminal import UserError
 
 FILE = "quarantine.csv"
@@ -190,8 +189,8 @@ class Quarantine:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             rows = ([row.get(name, "") for name in self.columns] for row in self.rows)
-            _write(self.path, [self.columns, *rows])
-            _write(self.written, sorted(found | self.decided.keys()))
+            write_csv(self.path, [self.columns, *rows])
+            write_csv(self.written, sorted(found | self.decided.keys()))
         except OSError as error:
             raise UserError(
                 f"'{self.path}' can't be written ({error.strerror}), so that train.py won't know"
@@ -223,12 +222,6 @@ class Quarantine:
                     f" '{terminal.printable(row['path'])}', or has more cells there than columns."
                 )
             self.decided[_key(row)] = answer
-
-
-def _write(path: Path, rows: list) -> None:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    write_whole(path, lambda at: at.write_text(text.getvalue(), encoding="utf-8", newline=""))
 
 
 def _key(row: dict[str, str]) -> Key:

@@ -1,13 +1,11 @@
 """predictions.csv: what the best model says of every image that it wasn't trained on."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 
 from foldernet.datasets.image_list import Dataset
-from foldernet.files import write_whole
+from foldernet.files import write_csv
 from foldernet.terminal import cell
 
 COLUMNS = ("file", "split", "label", "predicted", "probability", "ranking")
@@ -34,6 +32,4 @@ def write_predictions(table: Path, dataset: Dataset, batches: dict, outputs: dic
             if path not in images.unreadable:
                 ranking = "; ".join(f"{classes[index]} {shares[index]:.3g}" for index in ranked)
                 rows[-1] += [classes[ranked[0]], f"{shares[ranked[0]]:.6g}", ranking]
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    write_whole(table, lambda at: at.write_text(text.getvalue(), encoding="utf-8", newline=""))
+    write_csv(table, rows)
