@@ -51,11 +51,12 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
 
     def recorded(*arguments: Any, **named: Any) -> Any:
         seen.append(call(*arguments, **named))
+        tape.watch(seen[-1])  # and nothing before it, which would be kept, too
         return seen[-1]
 
     layer.call = recorded  # so that layers of nested models can be looked into, too
     try:
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             outputs = model(tf.convert_to_tensor(images, tf.float32), training=False)
             score = tf.math.log(tf.gather(outputs, classes, axis=1, batch_dims=1) + 1e-12)
         slopes = tape.gradient(score, seen[-1])
@@ -122,5 +123,5 @@ def _is_map(layer: keras.Layer) -> bool:
 
 def _scaled(heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Heat maps, (n, rows, columns), from 0 to 1 and at an image's size."""
-    heat = heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)
-    return np.stack([cv2.resize(each, size[::-1], interpolation=cv2.INTER_LINEAR) for each in heat])
+    heat = np.stack([cv2.resize(each, size[::-1], interpolation=cv2.INTER_LINEAR) for each in heat])
+    return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)

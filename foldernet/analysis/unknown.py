@@ -14,10 +14,12 @@ import numpy as np
 
 from foldernet.option_types import Options as BaseOptions
 from foldernet.option_types import Range
+from foldernet.terminal import UserError
 
-RANKS = 101  # quantiles that are kept of what validation images have
-MOST_NUMBERS = 400_000  # of class means; they are kept as text, in 4 MB at most
+STEPS = np.linspace(0, 1, 101)  # of the quantiles that are kept of what validation images have
+MOST_NUMBERS = 200_000  # of class means; they are kept as text, in 3 MB at most
 SMALLEST = 1e-6  # of a spread, as a share of the usual one
+TOLERANCE = 1e-4  # by which a rank may differ where images are computed in other batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,35 +43,48 @@ def fit(
         probabilities: (m, classes) of them, calibrated.
     """
     there, where = np.unique(labels, return_inverse=True)
-    means = np.stack([features[where == at].mean(axis=0) for at in range(len(there))])
-    spreads = [(features - means[where]).std(axis=0), features.std(axis=0)]
-    spreads = [spread + SMALLEST * (spread.mean() or 1) for spread in spreads]
-    if means.size > MOST_NUMBERS:
-        means = means[:0]  # probabilities alone will tell
-    known = {"means": means, "center": features.mean(axis=0)}
-    known |= {"spread_within": spreads[0], "spread": spreads[1]}
-    known = {name: _rounded(value) for name, value in known.items()}
+    known = {}
+    if len(there) * features.shape[1] <= MOST_NUMBERS:  # or probabilities alone will tell
+        means = np.stack([features[where == at].mean(axis=0) for at in range(len(there))])
+        known = {"means": means, "center": features.mean(axis=0)}
+        spreads = {"spread_within": features - means[where], "spread": features - known["center"]}
+        for name, rest in spreads.items():
+            spread = rest.std(axis=0)
+            known[name] = spread + SMALLEST * (spread.mean() or 1)
+        # Five digits, so that they are short as text.
+        known = {n: np.vectorize(lambda x: float(f"{x:.5g}"))(v) for n, v in known.items()}
     strange = _strangeness(known, held_out, probabilities)
-    steps = np.linspace(0, 1, RANKS)
-    known["quantiles"] = _rounded(np.quantile(strange, steps, axis=0).T)
-    known["ranks"] = _rounded(np.quantile(_rank(known, strange), steps))
+    known["quantiles"] = np.quantile(strange, STEPS, axis=0).T
+    known["ranks"] = np.sort(_rank(known, strange))
     return {name: value.tolist() for name, value in known.items()}
 
 
 def extend(predictor: Any) -> None:
     """Have a predictor tell strangers, if its file says how; `predictor.reject` is the share of
-    good images that it may reject."""
-    kept = predictor.metadata.get("unknown")
-    predictor.reject = Options.reject
-    if not kept:
+    good images that it may reject.
+
+    Raises:
+        UserError: what the file says doesn't fit its network.
+    """
+    kept, predictor.reject = predictor.metadata.get("unknown"), Options.reject
+    if kept is None or not hasattr(predictor, "classes"):
         return
-    known = {name: np.asarray(value) for name, value in kept.items()}
 
     def is_unknown(features: np.ndarray, probabilities: np.ndarray) -> bool:
         rank = _rank(known, _strangeness(known, features[None], probabilities[None]))[0]
-        steps = np.linspace(0, 1, RANKS)
-        return bool(rank > np.interp(1 - predictor.reject, steps, known["ranks"]))
+        ranks = known["ranks"]
+        most = ranks[len(ranks) - 1 - int(predictor.reject * len(ranks))]
+        return bool(predictor.reject > 0 and rank > most + TOLERANCE)
 
+    try:
+        known = {name: np.array(value, float) for name, value in kept.items()}
+        (_, width), (_, classes) = predictor.network.output_shape
+        is_unknown(np.zeros(width), np.full(classes, 1 / classes))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"'{predictor.path}' contradicts itself: what it tells unknown images by doesn't fit"
+            " its network. Use another copy of it."
+        ) from error
     predictor.is_unknown = is_unknown
 
 
@@ -80,28 +95,24 @@ def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterabl
 
 
 def _strangeness(known: dict, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Distance, angle and entropy of each image, the larger the stranger: (n, 1 or 3) float."""
-    shares = np.maximum(probabilities, 1e-12)
-    found = [-(shares * np.log(shares)).sum(axis=1)]
-    if len(means := known["means"]):
-        apart = [((features - mean) / known["spread_within"]) ** 2 for mean in means]
+    """Entropy, distance and angle of each image, the larger the stranger: (n, 1 or 3) float."""
+    found = [-(probabilities * np.log(probabilities + 1e-12)).sum(axis=1)]
+    if "means" in known:
+        features = np.asarray(features, float)
+        apart = [((features - mean) / known["spread_within"]) ** 2 for mean in known["means"]]
         found.append(np.min([squares.mean(axis=1) for squares in apart], axis=0))
-        seen, classes = ((each - known["center"]) / known["spread"] for each in (features, means))
-        seen, classes = (
-            each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12)
-            for each in (seen, classes)
-        )
-        found.append(-(seen @ classes.T).max(axis=1))
+        both = [(each - known["center"]) / known["spread"] for each in (features, known["means"])]
+        units = [each / (np.linalg.norm(each, axis=1, keepdims=True) + 1e-12) for each in both]
+        found.append(-(units[0] @ units[1].T).max(axis=1))
     return np.stack(found, axis=1)
 
 
 def _rank(known: dict, strange: np.ndarray) -> np.ndarray:
-    """The largest of the ranks that an image has among validation images, 0..1: (n,)."""
-    steps = np.linspace(0, 1, RANKS)
-    pairs = zip(strange.T, known["quantiles"], strict=True)
-    return np.max([np.interp(values, quantiles, steps) for values, quantiles in pairs], axis=0)
-
-
-def _rounded(array: np.ndarray) -> np.ndarray:
-    """To five digits, so that they are short as text."""
-    return np.vectorize(lambda value: float(f"{value:.5g}"), otypes=[float])(array)
+    """The largest of the ranks that an image has among validation images, (n,): 0..1, and above 1
+    as far as it is stranger than all of them, in units of their upper half."""
+    ranks = []
+    for values, quantiles in zip(strange.T, known["quantiles"], strict=True):
+        beyond = np.maximum(values - quantiles[-1], 0)
+        half = quantiles[-1] - quantiles[len(STEPS) // 2] or 1
+        ranks.append(np.interp(values, quantiles, STEPS) + beyond / half)
+    return np.max(ranks, axis=0)
