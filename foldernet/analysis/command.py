@@ -17,35 +17,36 @@ def evaluate(arguments: list[str] | None = None) -> int:
     """Score a trained classifier on labeled images."""
     options = command_line.parse(EvaluateOptions, arguments, "evaluate")
     environment.check_installation()
-    asked = [options.run] + [options.compare] * bool(options.compare)
+    asked = [options.run, options.compare][: 1 + bool(options.compare)]
     found = [runs.find(name, mode="classify") for name in asked]
-    terminal.status(f"Using {found[0]}")
     for run in found:
-        metadata = model_file.read_metadata(run / runs.BEST if run.is_dir() else run)
-        if "classes" not in metadata:
+        if "classes" not in model_file.read_metadata(run / runs.BEST if run.is_dir() else run):
             raise UserError(f"'{run}' is no classifier. Name a run of one.")
-    splits = labeled_images(options.data, found[0])
+    terminal.status(f"Using {found[0]}")
+    run = found[0] if found[0].is_dir() else found[0].parent
+    splits = labeled_images(options.data, run)
 
     with terminal.quiet_tensorflow():  # needed now that there are images
         from foldernet.analysis import label_issues, scoring
+        from foldernet.analysis.pages import PAGES
 
     if options.label_issues:
-        label_issues.write(found[0], splits)
+        label_issues.write(run, splits)
         return 0
-    predictors = [load(run) for run in found]
+    predictors = [*map(load, found)]
     for predictor in predictors:
         predictor.reject = options.reject
     scores, lines = {}, [scoring.COLUMNS]
     splits.pop("training", None)
     for split, images in splits.items():
         scores[split], of_images = scoring.score(predictors, images)
-        scoring.show(split, scores[split])
+        told = {"split": split, "scores": scores[split], **scores[split]}
+        terminal.result(PAGES.get_template("scores.txt").render(told))
         lines += of_images
     if options.csv:
         files.write_csv(options.csv, lines)
     if options.json:
-        first, *others = scores.values()
-        files.write_json(options.json, first | ({"splits": scores} if others else {}))
+        files.write_json(options.json, next(iter(scores.values())) | {"splits": scores})
     return 1 if any(each["unreadable"] for each in scores.values()) else 0
 
 
@@ -56,8 +57,7 @@ def labeled_images(folder: Path | None, run: Path) -> dict[str, ImageList]:
         UserError: there are none besides those of training.
     """
     if folder is None:
-        config = (run if run.is_dir() else run.parent) / "config.json"
-        if not config.exists():
+        if not (config := run / "config.json").exists():
             raise UserError(
                 f"There is no '{config}', which would say what the run's own images are. Name a"
                 " folder that holds a folder per class."

@@ -2,32 +2,29 @@
 
 import base64
 import csv
-import io
 import re
 import shlex
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
-from PIL import Image
 from sklearn.metrics import confusion_matrix
 
 from foldernet.analysis.heat_maps import feature_map_layer, grad_cam, overlaid
 from foldernet.analysis.measures import measures, reliability
+from foldernet.analysis.pages import PAGES
 from foldernet.analysis.slices import slices
 from foldernet.datasets.image_list import Dataset
 from foldernet.files import write_whole
 from foldernet.inference.classifier import calibrated
-from foldernet.terminal import printable
 from foldernet.training import runs
 
 FILE, LABEL_ISSUES = "report.html", "label_issues.csv"
 ISSUE_COLUMNS = "file", "label", "suggested", "score"
 MISTAKES, RIGHT = 24, 8  # images shown
 AT_ONCE = 8  # heat maps
-SMALLEST_SHOWN = 96  # pixels that small images are enlarged to
 
 
 def finish(
@@ -49,17 +46,7 @@ def finish(
     wrong, well = order[~right[order]][:MISTAKES], order[right[order]]
     well = well[:: len(well) // RIGHT or 1][:RIGHT]
     shown = np.concatenate([wrong, well])
-    cards = [
-        {
-            "file": images.filenames[at],
-            "label": dataset.classes[labels[at]],
-            "predicted": dataset.classes[predicted[at]],
-            "probability": shares[at, predicted[at]],
-            "pictures": pictures,
-        }
-        for at, pictures in zip(shown, _pictures(shown, images, predicted, model), strict=True)
-    ]
-    page = _template("report.html").render(
+    page = PAGES.get_template("report.html").render(
         run=run.name,
         folder=shlex.quote(run.models.as_posix()),
         options=task.options,
@@ -69,8 +56,13 @@ def finish(
         history=_rows(run.models / "history.csv"),
         reliability=reliability(labels, shares).tolist(),
         matrix=confusion_matrix(labels, predicted, labels=range(len(dataset.classes))).tolist(),
-        mistakes=cards[: len(wrong)],
-        right=cards[len(wrong) :],
+        labels=labels,
+        predicted=predicted,
+        shares=shares,
+        files=images.filenames,
+        wrong=wrong,
+        well=well,
+        pictures=dict(zip(shown, _pictures(shown, images, predicted, model), strict=True)),
         slices=slices(images, right),
         issues=_rows(run.models / LABEL_ISSUES),
     )
@@ -81,28 +73,10 @@ def finish(
 def join_label_issues(folder: Path) -> None:
     """Put what stands in a run's label_issues.csv into its report, if there is one."""
     if (path := folder / FILE).exists():
-        issues = _template("label_issues.html").render(issues=_rows(folder / LABEL_ISSUES))
+        issues = PAGES.get_template("label_issues.html").render(issues=_rows(folder / LABEL_ISSUES))
         pattern = r'(?s)<section id="label-issues">.*?</section>'
         page = re.sub(pattern, lambda _: issues, path.read_text(encoding="utf-8"))
         write_whole(path, lambda at: at.write_text(page, encoding="utf-8"))
-
-
-def _template(name: str) -> Any:
-    """A template, in which names may have any characters."""
-
-    def shown(value: Any) -> Any:
-        return printable(value) if type(value) is str else value
-
-    pages = Environment(
-        loader=PackageLoader("foldernet.analysis"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=shown,
-        extensions=["jinja2.ext.do"],
-    )
-    pages.filters["share"] = lambda value: "-" if value is None else f"{value:.1%}"
-    return pages.get_template(name)
 
 
 def _pictures(shown, images, predicted, model) -> list[list[str]]:
@@ -120,12 +94,8 @@ def _pictures(shown, images, predicted, model) -> list[list[str]]:
 
 def _encoded(pixels: np.ndarray) -> str:
     """Pixels, (height, width, channels) uint8, as the address of an image within a page."""
-    image = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
-    factor = max(1, round(SMALLEST_SHOWN / min(image.size)))
-    image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    content = io.BytesIO()
-    image.save(content, "WEBP", quality=85)
-    return Markup(f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}")
+    _, content = cv2.imencode(".webp", pixels[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 85])
+    return Markup(f"data:image/webp;base64,{base64.b64encode(content).decode()}")
 
 
 def _rows(path: Path) -> list[dict[str, str]] | None:

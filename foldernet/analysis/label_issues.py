@@ -38,14 +38,40 @@ def write(run: Path, splits: dict[str, ImageList]) -> None:
     Raises:
         UserError: cleanlab isn't installed, or there are too few classes or images of a class.
     """
+    paths = [path for images in splits.values() for path in images.paths]
+    names = [images.classes[label] for images in splits.values() for label in images.labels]
+    rows = [
+        (*map(terminal.cell, (paths[at], names[at], suggested)), f"{probability:.4f}")
+        for at, suggested, probability in find(paths, np.array(names))
+    ]
+    write_csv(run / html_report.LABEL_ISSUES, [html_report.ISSUE_COLUMNS, *rows])
+    html_report.join_label_issues(run)
+    terminal.result(f"{terminal.count(len(rows), 'label')} of {len(paths):,} look wrong")
+    if rows:
+        terminal.result(terminal.table([html_report.ISSUE_COLUMNS, *rows[:SHOWN]]))
+    terminal.result(f"all: {run / html_report.LABEL_ISSUES}")
+
+
+def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
+    """The labels that are probably wrong, the surest first.
+
+    Args:
+        paths: n images; those that can't be read are passed over.
+        names: (n,) str, the label of each.
+
+    Returns:
+        Of each its position, the likelier label, and the probability of the one that it has, by a
+        logistic regression that didn't learn from the image, on features of EfficientNet-Lite.
+
+    Raises:
+        UserError: as of `write`.
+    """
     try:
         from cleanlab.filter import find_label_issues
     except ImportError:
         raise UserError(
             "Label issues are found by cleanlab: pip install -r requirements-analysis.txt"
         ) from None
-    paths = np.array([path for images in splits.values() for path in images.paths])
-    names = np.array([i.classes[label] for i in splits.values() for label in i.labels])
     classes, counts = np.unique(names, return_counts=True)
     if len(classes) < 2 or counts.min() < FOLDS:
         few = terminal.listed(classes[counts < FOLDS]) or f"classes but {classes[0]}"
@@ -53,41 +79,17 @@ def write(run: Path, splits: dict[str, ImageList]) -> None:
             f"Label issues need two classes, and {FOLDS} images of each; there are too few of"
             f" {few}."
         )
-    features, read = features_of(paths)
-    paths, names = paths[read], names[read]
-    classes, labels = np.unique(names, return_inverse=True)
-    shares = out_of_fold(features, labels)
-    ranked = {"filter_by": "both", "return_indices_ranked_by": "self_confidence", "n_jobs": 1}
-    issues = find_label_issues(labels, shares, **ranked)
-    suggested, own = classes[shares.argmax(axis=1)], shares[np.arange(len(labels)), labels]
-    rows = [
-        (*map(terminal.cell, (paths[at], names[at], suggested[at])), f"{own[at]:.4f}")
-        for at in issues
-    ]
-    folder = run if run.is_dir() else run.parent
-    write_csv(folder / html_report.LABEL_ISSUES, [html_report.ISSUE_COLUMNS, *rows])
-    html_report.join_label_issues(folder)
-    told = terminal.count(len(rows), "label")
-    terminal.result(f"{told} of {len(labels):,} look wrong{'; the surest:' if rows else ''}")
-    if rows:
-        terminal.result(terminal.table([html_report.ISSUE_COLUMNS, *rows[:SHOWN]]))
-    terminal.result(f"all: {folder / html_report.LABEL_ISSUES}")
-
-
-def features_of(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Features, (m, width), of images by EfficientNet-Lite, which saw none of them, and (m,) int,
-    which of the n files could be read."""
     network = build("efficientnet_lite", (SIZE, SIZE, 3), 2)
     backbone = keras.Model(network.input, network.get_layer("features").output, name=network.name)
-    store = PixelStore(len(paths), lambda at: str(paths[at]), (SIZE, SIZE), Rule(), mode="auto")
+    store = PixelStore(len(paths), paths.__getitem__, (SIZE, SIZE), Rule(), mode="auto")
     features, read = frozen_features(backbone, store, mirrored=False)
-    return features[:, 0], read
-
-
-def out_of_fold(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Probabilities, (n, classes), of each image by a logistic regression that didn't learn from
-    it."""
+    classes, labels = np.unique(names[read], return_inverse=True)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=300))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    how = {"cv": StratifiedKFold(FOLDS, shuffle=True, random_state=0), "method": "predict_proba"}
     with threadpool_limits(1):
-        return cross_val_predict(model, features, labels, cv=folds, method="predict_proba")
+        shares = cross_val_predict(model, features[:, 0], labels, **how)
+    ranked = {"filter_by": "both", "return_indices_ranked_by": "self_confidence", "n_jobs": 1}
+    return [
+        (read[at], classes[shares[at].argmax()], shares[at, labels[at]])
+        for at in find_label_issues(labels, shares, **ranked)
+    ]

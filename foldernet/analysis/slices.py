@@ -31,13 +31,10 @@ def slices(images: Any, right: np.ndarray) -> list[dict[str, Any]]:
     kinds = {"dark": less[0], "bright": more[0], "blurred": less[1], "sharp": more[1]}
     folders = np.array(["/".join(name.split(os.sep)[1:-1]) for name in images.filenames])
     kinds |= {f"folder {folder}": folders == folder for folder in np.unique(folders) if folder}
-    enough = {
-        name: chosen
-        for name, chosen in kinds.items()
-        if FEWEST <= chosen.sum() <= len(right) - FEWEST
-    }
+    most = len(right) - FEWEST
+    kinds = {name: chosen for name, chosen in kinds.items() if FEWEST <= chosen.sum() <= most}
     rows = []
-    for name, chosen in enough.items():
+    for name, chosen in kinds.items():
         sides = right[chosen], right[~chosen]
         p_value = fisher_exact([[side.sum(), (~side).sum()] for side in sides]).pvalue
         rows.append(
@@ -47,7 +44,7 @@ def slices(images: Any, right: np.ndarray) -> list[dict[str, Any]]:
                 "accuracy": float(sides[0].mean()),
                 "rest": float(sides[1].mean()),
                 "p_value": float(p_value),
-                "differs": bool(p_value < BEYOND_CHANCE / len(enough)),
+                "differs": bool(p_value < BEYOND_CHANCE / len(kinds)),
             }
         )
     return sorted(rows, key=lambda row: row["p_value"])

@@ -1,9 +1,10 @@
 """Unknown: images that are unlike the training images, or of which the network is unsure.
 
-Three things can be strange about an image: its features' distance to the nearest class in units of
-the spread within classes (a Mahalanobis distance with a diagonal covariance), the angle to the
-nearest class, and the entropy of its probabilities. Each is ranked among validation images, and the
-largest rank counts: which of them tells depends on the stranger, as `benchmarks/unknown.py` shows.
+Three things can be strange about an image: the entropy of its probabilities, its features' distance
+to the nearest class in units of the spread within classes (a Mahalanobis distance with a diagonal
+covariance), and the angle to the nearest class. Each is measured by what is usual of validation
+images, and the squares of what is beyond it are added: which of them tells depends on the
+stranger, as `benchmarks/unknown.py` shows.
 """
 
 import dataclasses
@@ -16,10 +17,10 @@ from foldernet.option_types import Options as BaseOptions
 from foldernet.option_types import Range
 from foldernet.terminal import UserError
 
-STEPS = np.linspace(0, 1, 101)  # of the quantiles that are kept of what validation images have
+HIGH = 0.95  # share of validation images that are less strange than what counts as 1
 MOST_NUMBERS = 200_000  # of class means; they are kept as text, in 3 MB at most
-SMALLEST = 1e-6  # of a spread, as a share of the usual one
-TOLERANCE = 1e-4  # by which a rank may differ where images are computed in other batches
+SMALLEST = 1e-6  # spread of a feature, which may be the same of all images
+TOLERANCE = 1e-3  # by which a score may differ where images are computed in other batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,15 +48,13 @@ def fit(
     if len(there) * features.shape[1] <= MOST_NUMBERS:  # or probabilities alone will tell
         means = np.stack([features[where == at].mean(axis=0) for at in range(len(there))])
         known = {"means": means, "center": features.mean(axis=0)}
-        spreads = {"spread_within": features - means[where], "spread": features - known["center"]}
-        for name, rest in spreads.items():
-            spread = rest.std(axis=0)
-            known[name] = spread + SMALLEST * (spread.mean() or 1)
+        known["spread"] = features.std(axis=0) + SMALLEST
+        known["spread_within"] = (features - means[where]).std(axis=0) + SMALLEST
         # Five digits, so that they are short as text.
         known = {n: np.vectorize(lambda x: float(f"{x:.5g}"))(v) for n, v in known.items()}
-    strange = _strangeness(known, held_out, probabilities)
-    known["quantiles"] = np.quantile(strange, STEPS, axis=0).T
-    known["ranks"] = np.sort(_rank(known, strange))
+    strange = strangeness(known, held_out, probabilities)
+    known["usual"], known["high"] = np.quantile(strange, (0.5, HIGH), axis=0)
+    known["scores"] = np.sort(score(known, strange))
     return {name: value.tolist() for name, value in known.items()}
 
 
@@ -71,10 +70,9 @@ def extend(predictor: Any) -> None:
         return
 
     def is_unknown(features: np.ndarray, probabilities: np.ndarray) -> bool:
-        rank = _rank(known, _strangeness(known, features[None], probabilities[None]))[0]
-        ranks = known["ranks"]
-        most = ranks[len(ranks) - 1 - int(predictor.reject * len(ranks))]
-        return bool(predictor.reject > 0 and rank > most + TOLERANCE)
+        usual, strange = known["scores"], strangeness(known, features[None], probabilities[None])
+        most = usual[len(usual) - 1 - int(predictor.reject * len(usual))]
+        return bool(predictor.reject > 0 and score(known, strange)[0] > most + TOLERANCE)
 
     try:
         known = {name: np.array(value, float) for name, value in kept.items()}
@@ -94,7 +92,7 @@ def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterabl
     return results
 
 
-def _strangeness(known: dict, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+def strangeness(known: dict, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Entropy, distance and angle of each image, the larger the stranger: (n, 1 or 3) float."""
     found = [-(probabilities * np.log(probabilities + 1e-12)).sum(axis=1)]
     if "means" in known:
@@ -107,12 +105,8 @@ def _strangeness(known: dict, features: np.ndarray, probabilities: np.ndarray) -
     return np.stack(found, axis=1)
 
 
-def _rank(known: dict, strange: np.ndarray) -> np.ndarray:
-    """The largest of the ranks that an image has among validation images, (n,): 0..1, and above 1
-    as far as it is stranger than all of them, in units of their upper half."""
-    ranks = []
-    for values, quantiles in zip(strange.T, known["quantiles"], strict=True):
-        beyond = np.maximum(values - quantiles[-1], 0)
-        half = quantiles[-1] - quantiles[len(STEPS) // 2] or 1
-        ranks.append(np.interp(values, quantiles, STEPS) + beyond / half)
-    return np.max(ranks, axis=0)
+def score(known: dict, strange: np.ndarray) -> np.ndarray:
+    """How strange images are in all, (n,) float from 0 on: the squares of how far each measure is
+    above its median, in units in which `HIGH` of validation images are below 1, added."""
+    beyond = (strange - known["usual"]) / (known["high"] - known["usual"] + SMALLEST)
+    return (np.maximum(beyond, 0) ** 2).sum(axis=1)
