@@ -21,6 +21,7 @@ PACKAGES = (
         "blur",
         "checks",
         "drop_in",
+        "export",
         "figures",
         "interchange",
         "photo_augmentation",

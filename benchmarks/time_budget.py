@@ -30,7 +30,7 @@ def main() -> None:
         print(json.dumps(train(*options.contestant)))
         return
     budgets, repeats = (BUDGETS[:1], 1) if options.quick else (BUDGETS, options.repeats)
-    from foldernet.recipe.options import seconds
+    from foldernet.recipe.adapt import seconds
 
     with measure.workspace(options.folder) as place:
         os.chdir(place)

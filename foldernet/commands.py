@@ -4,7 +4,7 @@ from foldernet import command_line, rooms, terminal
 from foldernet import train as run_training
 from foldernet.datasets import folders
 from foldernet.predict import load
-from foldernet.training import environment, runs
+from foldernet.training import runs
 
 
 @terminal.entry_point
@@ -19,7 +19,6 @@ def train(arguments: list[str] | None = None) -> None:
 def predict(arguments: list[str] | None = None) -> int:
     """Say what is on images."""
     options = command_line.parse(rooms.predict_options(), arguments, "predict")
-    environment.check_installation()
     paths, missing = folders.expand(options.paths)
     run = runs.find(options.run, mode="classify")
     terminal.status(f"Using {run}")

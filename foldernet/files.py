@@ -1,7 +1,6 @@
 """Files that are there whole or not at all, whatever happens while they are written."""
 
 import csv
-import io
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -34,8 +33,11 @@ def write_json(path: Path, content: dict) -> None:
     write_whole(path, lambda temporary: temporary.write_bytes(encoded))
 
 
-def write_csv(path: Path, rows: Iterable[Sequence]) -> None:
-    """Write rows of cells whole; text is to be encodable, as `foldernet.terminal.cell` makes it."""
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    write_whole(path, lambda at: at.write_text(text.getvalue(), encoding="utf-8", newline=""))
+def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Write rows of cells whole, as CSV in UTF-8."""
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+    write_whole(path, write)

@@ -1,12 +1,11 @@
 """Prediction: from a run to what answers for images."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foldernet import rooms, terminal
 from foldernet.terminal import UserError
-from foldernet.training import model_file, runs
+from foldernet.training import environment, model_file, runs
 
 if TYPE_CHECKING:
     from foldernet.inference.predictor import Predictor
@@ -34,8 +33,12 @@ def load(run: str | os.PathLike | None = None) -> "Predictor":
             f"'{path}' was trained in mode {terminal.printable(repr(mode)[:60])}, and this version"
             f" knows {terminal.listed(rooms.TASKS)}. It may be from a newer one."
         )
+    engines = (package.opened(path) for package in rooms.modules(rooms.ENGINES))
+    network = next(filter(None, engines), None)
+    if network is None:
+        environment.check_installation()
     with terminal.quiet_tensorflow():
-        predictor = rooms.task_class(mode).predictor(Path(path), metadata)
+        predictor = rooms.task_class(mode).predictor(path, metadata, network)
     for package in rooms.modules(rooms.EXTEND_PREDICTOR):
         package.extend(predictor)
     return predictor

@@ -80,6 +80,12 @@ AROUND_TRAINING = [
 AFTER_TRAINING = [
     "foldernet.analysis.trust",
     "foldernet.analysis.html_report",
+    "foldernet.export.onnx_file",
+]
+# They open a trained model without TensorFlow:
+#   opened(path) -> what acts like the network of `foldernet.inference.predictor`, or None
+ENGINES = [
+    "foldernet.export.onnx_file",
 ]
 # They change what a trained model can be asked:
 #   extend(predictor)

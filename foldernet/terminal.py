@@ -2,7 +2,9 @@
 standard output, and not a line that they have no use for."""
 
 import contextlib
+import errno
 import functools
+import logging
 import os
 import sys
 import time
@@ -67,9 +69,14 @@ def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
         except UserError as error:
             status(f"{error.heading}{error}")
             return error.exit_status
-        except BrokenPipeError:  # whoever read the output has left, as `head` does
+        except OSError as error:  # of standard output: who read it has left, or its disk is full
+            if error.filename or error.errno not in (errno.EPIPE, errno.ENOSPC):
+                raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 128 + 13
+            if error.errno == errno.EPIPE:  # as `head` does
+                return 128 + 13
+            status("error: Standard output can't be written; its disk is full.")
+            return 1
         except KeyboardInterrupt:
             status("\nstopped")
             return 130
@@ -124,6 +131,7 @@ def quiet_tensorflow() -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Intel's kernels, which TensorFlow leaves off where there is no AVX-512, are faster there, too.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it tells users of its retracing
     sys.stderr.flush()
     standard_error = os.dup(2)
     try:

@@ -15,6 +15,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from foldernet import rooms  # noqa: E402
 from foldernet.datasets.folders import class_images  # noqa: E402
 from foldernet.datasets.image_list import ImageList  # noqa: E402
 
@@ -28,6 +29,14 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "warnoptions", ["error"])
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def short_end(request, monkeypatch):
+    """Trainings end with their scores; what comes after them, a second each, is for tests that are
+    marked `whole_end`, for `trained`, and for programs in processes of their own."""
+    if not request.node.get_closest_marker("whole_end"):
+        monkeypatch.setattr(rooms, "AFTER_TRAINING", [])
 
 
 def scan(folder, follow_links=True) -> ImageList:

@@ -21,7 +21,6 @@ import train
 from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.evaluation.figure_log import DOTS_PER_INCH
 from foldernet.figures import classifier, names
-from foldernet.figures.predictions import write_predictions
 
 QUICK = ["--epochs", "1", "--image-size", "16", "--batch-size", "16"]
 AWKWARD = (
@@ -264,7 +263,9 @@ def small_table(tmp_path, files, classes, unreadable=(), probabilities=None):
         probabilities = np.tile(np.linspace(0.9, 0, len(classes), dtype="float32"), (len(files), 1))
     dataset = Dataset(root, classes, {"validation": images})
     table = tmp_path / "predictions.csv"
-    write_predictions(table, dataset, {"validation": batches}, {"validation": probabilities})
+    classifier.write_predictions(
+        table, dataset, {"validation": batches}, {"validation": probabilities}
+    )
     return read(table)
 
 

@@ -56,9 +56,9 @@ REASONS = {
     "png-unknown-chunk": "chunks that are not pixels",
     "png-million-chunks": "too many pieces",
     "tiff-strips": "tag 273 has 4,000,000 values",
-    "ppm-letters": "49.0 megapixels of a PPM in letters, where at most 1",
+    "ppm-letters": "49.0 megapixels in a format that is slow to decode, where at most 1",
     "ppm-blanks": "too many pieces",
-    "bmp-runs": "megapixels of a run-length encoded BMP",
+    "bmp-runs": "megapixels in a format that is slow to decode",
     "webp-16383-a-side": "pixels",
 }
 

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import shutil
+import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -455,3 +456,13 @@ def test_names_of_all_kinds_are_read_back_as_they_are(at_run, tmp_path, monkeypa
         found = [row["file"] for row in csv.DictReader(file)]
     assert [os.path.normpath(name) for name in found] == kept
     assert not [name for name in found if name.startswith(("=", "-", "+", "@"))]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_standard_output_is_told_in_a_sentence(at_run, stripes_folder):
+    command = [sys.executable, ROOT / "predict.py", stripes_folder / "val", "--run", "first"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert "Standard output can't be written; its disk is full." in done.stderr
+    assert "Traceback" not in done.stderr

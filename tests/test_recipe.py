@@ -12,7 +12,7 @@ from test_resume import assert_same_run, interrupt
 
 import train
 from foldernet.recipe import time_budget
-from foldernet.recipe.options import seconds
+from foldernet.recipe.adapt import Options, seconds
 from foldernet.terminal import UserError
 from foldernet.training import callbacks, optimizers
 
@@ -246,11 +246,9 @@ def test_epochs_fit_between_what_is_over_and_the_report():
 
 def test_times_are_written_as_people_write_them():
     assert [*map(seconds, ("90s", "10m", "1h30m", "2h5s"))] == [90, 600, 5400, 7205]
-    from foldernet.recipe.options import RecipeOptions
-
     for wrong in ("10", "m", "", "10 minutes", "1m1h", "-5m"):
         with pytest.raises(UserError, match="Write it as 90s, 10m or 1h30m"):
-            RecipeOptions(time=wrong)
+            Options(time=wrong)
 
 
 # What prediction sees

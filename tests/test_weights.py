@@ -1,4 +1,4 @@
-"""Weights by layer name, from every format that Keras writes."""
+"""Weights by layer name, from both formats of Keras 3."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def save(model: keras.Model, path: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=["a.keras", "a.weights.h5", "a.h5"])
+@pytest.fixture(params=["a.keras", "a.weights.h5"])
 def kind(request):
     return request.param
 
@@ -89,6 +89,12 @@ def test_a_broken_file_is_an_error(content, tmp_path):
     (tmp_path / "a.keras").write_bytes(content)
     with pytest.raises(UserError, match="holds no weights"):
         weights.load_by_name(simpleconv3((16, 16, 3), 2), tmp_path / "a.keras")
+
+
+def test_the_format_before_keras_3_is_refused(tmp_path):
+    save(nested(), tmp_path / "a.h5")
+    with pytest.raises(UserError, match=r"Expected a \.keras or \.weights\.h5 file"):
+        weights.load_by_name(nested(), tmp_path / "a.h5")
 
 
 def test_a_file_that_points_elsewhere_is_refused(tmp_path):

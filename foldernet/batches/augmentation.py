@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from foldernet.augmentations import ROWS
-from foldernet.images.threads import THREADS, threads
+from foldernet.images import threads
 
 # Images are small and many: whole ones are shared out to our threads, and OpenCV's own, which would
 # share out the rows of each, only get in their way.
@@ -113,7 +113,7 @@ def apply(generator, images: Sequence[np.ndarray], drawn: dict, dtype: np.dtype)
                 values = effect(values, np.asarray(drawn[name])[part, None, None, None])
             out[part] = np.rint(values) if dtype == np.uint8 else values
 
-    share = len(images) if out.nbytes < SHARED_BYTES else -(-len(images) // THREADS)
+    share = len(images) if out.nbytes < SHARED_BYTES else -(-len(images) // threads.THREADS)
     parts = [slice(start, start + share) for start in range(0, len(images), share)]
     list(threads.map(make, parts))
     return out

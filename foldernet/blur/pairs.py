@@ -5,7 +5,6 @@ import os
 import numpy as np
 import psutil
 
-from foldernet import terminal
 from foldernet.batches.generator import ImageDataGenerator
 from foldernet.batches.iterators import DirectoryIterator
 from foldernet.blur.kernels import observe
@@ -156,9 +155,7 @@ class PhotographStore(ArrayStore):
 
     def in_words(self) -> str:
         """What the terminal says of it."""
-        sizes = self._sizes[self._slot]
-        held = terminal.count(np.count_nonzero(sizes), "photograph")
-        return f"{held} in memory, {sizes.sum() / 1e6:,.1f} MB"
+        return f"{self._sizes[self._slot].sum() / 1e6:,.1f} MB in memory"
 
     def _made(self, position, make=None):
         row, slot = super()._made(position, make), self._slot[position]

@@ -61,7 +61,7 @@ class BlurFilter(Predictor):
             raise UserError(
                 f"'{path}' holds no filter of {side}x{side} pixels. Use another copy of it."
             )
-        self.kernel = learned_kernel(model)
+        self.kernel, self.metadata = learned_kernel(model), metadata
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
         """Blur an image, which counts as black beyond its frame, as in training.

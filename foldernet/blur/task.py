@@ -123,8 +123,6 @@ class Blur(Task):
         options, reference, size = self.options, self.reference, len(self.reference.kernel)
         solved = "converged" if reference.converged else "did not converge"
         facts = [("reference", f"{size}x{size}, {solved}")]
-        if self.kernel is not None:
-            facts.append(("kernel", f"{options.kernel}, {len(self.kernel)}x{len(self.kernel)}"))
         if options.loss == "whitened" and self.recipe.prior:
             facts.append(("prior", f"smoothness, strength {reference.strength:.1e} by hold-out"))
         return facts
@@ -143,7 +141,7 @@ class Blur(Task):
         return report(self, dataset, batches, model, log, run)
 
     @staticmethod
-    def predictor(path, metadata):
+    def predictor(path, metadata, network=None):
         from foldernet.blur.predictor import BlurFilter
 
         return BlurFilter(path, metadata)

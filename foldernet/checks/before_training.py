@@ -56,7 +56,7 @@ def examine(
     quarantine = Quarantine(dataset.root)
     report.name_blank_classes(dataset, examined, batches["training"].store)
     unknown = [finding for finding in found if finding.key not in quarantine.decided]
-    report.count_duplicates(options.data, unknown)
+    report.count_duplicates(unknown)
     if options.strict:
         refuse(quarantine.left_out(found))
     unreadable = {error.path for error in examined.errors}

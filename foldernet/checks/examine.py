@@ -9,9 +9,9 @@ from PIL import Image
 
 from foldernet import terminal
 from foldernet.datasets.image_list import Dataset
+from foldernet.images import threads
 from foldernet.images.reader import FORMATS, Header, ImageError, read_header
 from foldernet.images.store import ArrayStore
-from foldernet.images.threads import threads
 
 # Of ImageHash's perceptual hash: 256 bits, since 64 can't tell one silhouette from another.
 HASH_SIDE = 16

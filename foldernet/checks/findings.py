@@ -1,6 +1,5 @@
 """All that is found of a dataset's images, as rows for people."""
 
-import contextlib
 import math
 import os
 from collections import defaultdict
@@ -96,14 +95,10 @@ def _exact_duplicates(examined: Examined, cache: str) -> Iterator[tuple[int, str
 
 def _same_content(examined: Examined, cache: str) -> list[np.ndarray]:
     """Groups of positions, which count up, whose files have the same bytes."""
-    by_size, by_content = defaultdict(list), defaultdict(list)
-    for position in np.flatnonzero(examined.readable).tolist():
-        with contextlib.suppress(OSError):  # it may have gone since it was read
-            by_size[os.path.getsize(examined.paths[position])].append(position)
-    # Only files of one size can be duplicates, and photographs seldom share it.
-    alike = sorted(position for same in by_size.values() if len(same) > 1 for position in same)
-    hashes = content_hashes([examined.paths[position] for position in alike], cache)
-    for position, content in zip(alike, hashes.tolist(), strict=True):
+    readable, by_content = np.flatnonzero(examined.readable).tolist(), defaultdict(list)
+    # Training hashes them for files.json, too, and they are kept.
+    hashes = content_hashes([examined.paths[position] for position in readable], cache)
+    for position, content in zip(readable, hashes.tolist(), strict=True):
         by_content[content].append(position)
     return [np.array(group) for group in by_content.values() if len(group) > 1]
 

@@ -37,19 +37,12 @@ def explain(root: Path) -> None:
         root: as the user named it.
     """
     training = folders.split_folders(root).get("training", root)
-    names = os.listdir(training)
     inner = [name for name in folders.subfolders(training) if folders.list_images(training, name)]
-    loose = sum(name.lower().endswith(IMAGE_EXTENSIONS) for name in names)
-    if any("\\" in name for name in names):
+    if any("\\" in name for name in os.listdir(training)):
         move = "os.renames(n, n.replace(chr(92), '/')) for n in os.listdir() if chr(92) in n"
         raise UserError(
             f"The file names in '{training}' hold backslashes, as of a zip from Windows. Make"
             f' folders of them: cd {shlex.quote(str(training))} && python -c "import os; [{move}]"'
-        )
-    if loose and not inner:
-        raise UserError(
-            f"'{training}' holds {terminal.count(loose, 'image')} but no class folders."
-            f" Move each image to a folder named after its class: {EXPECTED}."
         )
     if len(inner) == 1 and folders.subfolders(training / inner[0]):
         meant = training / inner[0] if training == root else training
@@ -60,10 +53,11 @@ def explain(root: Path) -> None:
     if not inner:
         files = [name for _, _, names in os.walk(training) for name in names]
         extensions = Counter(os.path.splitext(name)[1].lower() or "no extension" for name in files)
-        others = ", ".join(f"{number:,} {name}" for name, number in extensions.most_common(3))
+        others = listed(f"{number:,} {name}" for name, number in extensions.most_common(3))
         raise UserError(
-            f"No images in '{training}'{f' (but files: {others})' if others else ''}. Expected"
-            f" {EXPECTED}, with one of the extensions {' '.join(IMAGE_EXTENSIONS)}."
+            f"No class folders with images in '{training}', but {others or 'nothing'}. Move each"
+            f" image to a folder named after its class: {EXPECTED}, with one of the extensions"
+            f" {' '.join(IMAGE_EXTENSIONS)}."
         )
 
 

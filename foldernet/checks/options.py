@@ -30,11 +30,11 @@ class StrictOptions(SizeOptions):
     """Checks before training."""
 
     strict: Annotated[bool, MAY_CHANGE_ON_RESUME] = False
-    """Stop before training if an image can't be read or would be left out; check.py names them."""
+    """Make it an error if an image can't be read or would be left out; check.py names them."""
 
 
 @dataclasses.dataclass(frozen=True)
-class CheckOptions(SizeOptions):
+class CheckOptions(StrictOptions):
     """Read every image of a folder as train.py does, and report what is wrong with them. Findings
     go to quarantine.csv in that folder, which train.py obeys; no image is touched. A class
     imbalance of 10:1 or more is also reported. The exit status is 1 if any image would be left
@@ -48,6 +48,3 @@ class CheckOptions(SizeOptions):
 
     validation_split: Annotated[float, Range(0.01, 0.9)] = 0.2
     """Share of every class for validation where there is no val/, as for train.py."""
-
-    strict: bool = False
-    """Make it an error if an image would be left out."""

@@ -4,7 +4,7 @@ can't be written to, it is a file in the user's own data folder.
 check.py adds a row for each new finding, and leaves the rows that are there alone: they are the
 user's to change, add or delete. A row that was deleted is not written again, and counts as "no"; a
 hidden file lists all that were written. Without quarantine.csv, check.py starts over. Rows that
-match no image, or leave one out for what is no longer found, are named. No image is ever touched.
+match no image are named. No image is ever touched.
 
 Imports neither OpenCV nor Pillow: it is read while a wrong folder could still be answered at once.
 """
@@ -166,19 +166,11 @@ class Quarantine:
         return without(dataset, unwanted, why)
 
     def update(self, findings: list[Finding]) -> None:
-        """Add rows for new findings to the file, and name its rows that leave an image out for what
-        is no longer found.
+        """Add rows for new findings to the file.
 
         Raises:
             UserError: the file can't be written.
         """
-        found = {finding.key for finding in findings}
-        yes = {key for key, leave_out in self.decided.items() if leave_out and key[1] in FINDINGS}
-        if gone := sorted({image for image, _ in yes - found}):
-            terminal.warn(
-                f"'{self.path}' leaves out images for what is no longer found:"
-                f" {terminal.listed(gone, 3)}. Delete those rows to use them again."
-            )
         new = [finding for finding in findings if finding.key not in self.decided]
         for finding in new:
             answer = "yes" if FINDINGS[finding.kind] else "no"
@@ -190,7 +182,9 @@ class Quarantine:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             rows = ([row.get(name, "") for name in self.columns] for row in self.rows)
             write_csv(self.path, [self.columns, *rows])
-            write_csv(self.written, sorted(found | self.decided.keys()))
+            write_csv(
+                self.written, sorted({finding.key for finding in findings} | self.decided.keys())
+            )
         except OSError as error:
             raise UserError(
                 f"'{self.path}' can't be written ({error.strerror}), so that train.py won't know"
@@ -204,24 +198,19 @@ class Quarantine:
                 self.columns, self.rows = list(reader.fieldnames or COLUMNS), list(reader)
             keys = self.written.read_text(encoding="utf-8") if self.written.exists() else ""
             self.decided = dict.fromkeys(map(tuple, csv.reader(keys.splitlines())), False)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            if missing := [name for name in COLUMNS if name not in self.columns]:
+                raise ValueError(f"its first line has no column {terminal.listed(missing)}")
+            for row in self.rows:
+                answer = ANSWERS.get(row["leave_out"].strip().lower())
+                if answer is None or any(row.pop(None, ())):
+                    where = f"the row of '{terminal.printable(row['path'])}'"
+                    raise ValueError(f"{where} doesn't say yes or no, or has too many cells")
+                self.decided[_key(row)] = answer
+        except (OSError, ValueError, csv.Error) as error:
             raise UserError(
-                f"'{self.path}' can't be read as CSV in UTF-8 ({error}). Correct it, or move it"
-                " away."
+                f"'{self.path}' can't be read as CSV in UTF-8 with the columns"
+                f" {','.join(COLUMNS)} ({error}). Correct it, or move it away."
             ) from error
-        if missing := [name for name in COLUMNS if name not in self.columns]:
-            raise UserError(
-                f"'{self.path}' has no column {terminal.listed(missing)}; expected"
-                f" {','.join(COLUMNS)} in its first line. Correct it, or move it away."
-            )
-        for row in self.rows:
-            answer = ANSWERS.get(row["leave_out"].strip().lower())
-            if answer is None or any(row.pop(None, ())):
-                raise UserError(
-                    f"'{self.path}' doesn't say yes or no in the column leave_out of"
-                    f" '{terminal.printable(row['path'])}', or has more cells there than columns."
-                )
-            self.decided[_key(row)] = answer
 
 
 def _key(row: dict[str, str]) -> Key:

@@ -1,8 +1,6 @@
 """What a person reads of the findings."""
 
 import dataclasses
-import os
-import shlex
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
@@ -92,18 +90,13 @@ def _mending(paths: list[str], dataset: Dataset, store: "PixelStore") -> list[st
     return mends
 
 
-def count_duplicates(data: os.PathLike | None, found: list[Finding]) -> None:
+def count_duplicates(found: list[Finding]) -> None:
     """Warn in one line of what makes validation better than it is, or the labels contradict
-    themselves.
-
-    Args:
-        data: the folder, as the user named it.
-    """
+    themselves."""
     counts = Counter(finding.kind for finding in found if "duplicate" in finding.kind)
     if counts:
         kinds = ", ".join(f"{kind}: {terminal.count(counts[kind], 'image')}" for kind in counts)
-        command = shlex.join(["python", "check.py", *([os.fspath(data)] if data else [])])
-        terminal.warn(f"{kinds}. `{command}` names them.")
+        terminal.warn(f"{kinds}. python check.py names them.")
 
 
 def _first(texts) -> str:

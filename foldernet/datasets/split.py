@@ -42,8 +42,8 @@ def content_hashes(paths: list[str], cache: str = "auto") -> np.ndarray:
 
     A file that can't be read counts as empty; the image reader will name it, with the reason.
     """
+    from foldernet.images import threads
     from foldernet.images.store import ArrayStore  # a wrong folder is answered without OpenCV
-    from foldernet.images.threads import threads
 
     def digest(position: int) -> np.ndarray:
         hashed = CONTENT_HASH()

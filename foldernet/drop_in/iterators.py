@@ -8,7 +8,6 @@ import numpy as np
 
 from foldernet.batches import iterators
 from foldernet.batches.iterators import Batches
-from foldernet.datasets.folders import IMAGE_EXTENSIONS
 from foldernet.datasets.image_list import ImageList
 from foldernet.images.reader import MODES, ImageError
 
@@ -23,7 +22,6 @@ class KerasIterator(Batches):
     """
 
     sample_weight = None
-    white_list_formats = IMAGE_EXTENSIONS
 
     def __init__(self, *arguments, save_to_dir=None, save_prefix="", save_format="png", **options):
         super().__init__(*arguments, **options)

@@ -3,23 +3,24 @@
 import functools
 import math
 import os
+from pathlib import Path
 
 import keras
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
-from foldernet import terminal
+from foldernet import files, terminal
 from foldernet.datasets.image_list import Dataset
 from foldernet.evaluation.figure_log import FigureLog
 from foldernet.figures.names import STYLE, drawable, fitted
-from foldernet.figures.predictions import write_predictions
 from foldernet.training.runs import Run
 
 LABELLED_CLASSES = 30  # beyond it, names and counts in a confusion matrix can't be read
 LABEL_WIDTH = 2.2  # inches that a name may take there
 WORST_MISTAKES = 24
 SHOWN_IMAGES = 32
+COLUMNS = ("file", "split", "label", "predicted", "probability", "ranking")
 
 
 def draw_batches(batches, classes: tuple[str, ...], log: FigureLog) -> None:
@@ -98,8 +99,7 @@ def confusion(matrix: np.ndarray, classes: tuple[str, ...], heading: str) -> Fig
     figure.colorbar(drawn, ax=axis, label="share of the true class", shrink=0.75)
     axis.set(xlabel="predicted", ylabel="true", title=heading)
     if labels:
-        upright = len(classes) > 4 or room > 0.6
-        axis.set_xticks(range(len(classes)), labels, rotation=90 if upright else 0, **STYLE)
+        axis.set_xticks(range(len(classes)), labels, rotation=90, **STYLE)
         axis.set_yticks(range(len(classes)), labels, **STYLE)
         style = {"ha": "center", "va": "center", "fontsize": 8}
         for row, column in np.argwhere(matrix):
@@ -124,13 +124,38 @@ def mistakes(batches, probabilities: np.ndarray, classes: tuple[str, ...]) -> Fi
         figure.text(0.5, 0.5, f"No mistakes in {images}", ha="center", va="center")
         return figure
     names = drawable(classes, "class")
-    files = drawable([os.path.basename(name) for name in batches.filenames], "file")
+    named = drawable([os.path.basename(name) for name in batches.filenames], "file")
     labels, called = batches.classes, "{}\n{}\ncalled {}\n{:.0%}"
     titles = [
-        called.format(files[at], names[labels[at]], names[predicted[at]], certainty[at])
+        called.format(named[at], names[labels[at]], names[predicted[at]], certainty[at])
         for at in worst
     ]
     return mosaic(batches.images_at(worst), titles, "Worst mistakes in validation")
+
+
+def write_predictions(table: Path, dataset: Dataset, batches: dict, outputs: dict) -> None:
+    """Write what the best model says of every image that it wasn't trained on, a line each.
+
+    `file` is relative to the dataset's folder, with / between its parts. What was predicted is left
+    empty of an image that went bad during training, since another one took its place. Lines are in
+    the order of splits and images.
+
+    Args:
+        batches: split -> iterator.
+        outputs: split -> (n, classes) probabilities, of its images in their order.
+    """
+    rows, classes = [COLUMNS], list(map(terminal.cell, dataset.classes))
+    for split, probabilities in outputs.items():
+        images = batches[split]
+        ranks = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
+        for position, (shares, ranked) in enumerate(zip(probabilities, ranks, strict=True)):
+            path = images.path(position)
+            file = Path(path).relative_to(dataset.root).as_posix()
+            rows.append([terminal.cell(file), split, classes[images.classes[position]]])
+            if path not in images.unreadable:
+                ranking = "; ".join(f"{classes[index]} {shares[index]:.3g}" for index in ranked)
+                rows[-1] += [classes[ranked[0]], f"{shares[ranked[0]]:.6g}", ranking]
+    files.write_csv(table, rows)
 
 
 def show_result(

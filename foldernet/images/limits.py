@@ -32,11 +32,9 @@ TAG_LIMIT = 100_000  # values of a TIFF's tag, such as where its strips begin
 SCAN_LIMIT = 1_000_000_000  # pixels times passes over them; 50 megapixels usually have 10 passes
 # Measured: a second for 30 MB of a JPEG in one scan, for 10 MB of a progressive one.
 JPEG_BYTE_LIMIT, PROGRESSIVE_BYTE_LIMIT = 64 * MEGABYTE, 24 * MEGABYTE
-SLOW_DECODERS = {
-    "bmp_rle": "run-length encoded BMP",
-    "ppm_plain": "PPM in letters",
-    "ppm": "PPM whose brightest value is neither 255 nor, in gray, 65535",
-}  # Pillow's, written in Python: a microsecond a pixel
+# Pillow's that are written in Python: of run-length encoded BMPs, and of PPMs in letters, or whose
+# brightest value is neither 255 nor, in gray, 65535. They take a microsecond a pixel.
+SLOW_DECODERS = ("bmp_rle", "ppm_plain", "ppm")
 SLOW_PIXEL_LIMIT = 1_000_000
 # Of TIFFs: rare, and slow or known for their faults.
 REFUSED = ("tiff_jpeg", "tiff_thunderscan", "tiff_sgilog", "tiff_sgilog24", "lzma", "webp")
@@ -138,9 +136,8 @@ def check_header(image: Image.Image, file: io.BufferedReader) -> int:
     _check_pixels(image.size, JPEG_PIXEL_LIMIT if jpeg else PIXEL_LIMIT, "")
     if (side := max(image.size)) > SIDE_LIMIT:
         raise TooCostlyError(f"{side:,} pixels a side, where {SIDE_LIMIT:,} are allowed; crop it")
-    decoder = image.tile[0].codec_name if image.tile else None
-    if decoder in SLOW_DECODERS:
-        _check_pixels(image.size, SLOW_PIXEL_LIMIT, f" of a {SLOW_DECODERS[decoder]}")
+    if image.tile and image.tile[0].codec_name in SLOW_DECODERS:
+        _check_pixels(image.size, SLOW_PIXEL_LIMIT, " in a format that is slow to decode")
     if (compression := image.info.get("compression")) in REFUSED:
         raise TooCostlyError(f"{compression} in a TIFF, which is not decoded; save it with deflate")
     return _check_jpeg(image, file) if jpeg else 0

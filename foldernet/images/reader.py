@@ -17,7 +17,7 @@ import numpy as np
 import PIL
 from PIL import Image, UnidentifiedImageError
 
-from foldernet.images import limits
+from foldernet.images import limits, plain_jpeg
 
 with contextlib.suppress(ImportError):  # an extra, for the HEIC files of phones
     import pillow_heif
@@ -137,11 +137,23 @@ def read_image(
 
 def read_with_header(path, size=None, rule: Rule | None = None) -> tuple[np.ndarray, Header]:
     """As `read_image`, and with the pixels what the header said: the file is opened once."""
-    rule = rule or Rule()
-    with opened(os.fspath(path)) as (image, extra):
+    path, rule = os.fspath(path), rule or Rule()
+    least = DRAFT_MARGIN * max(size) if size and rule.interpolation == "area" else None
+    if plain := plain_jpeg.read(path, least):
+        pixels, (width, height), orientation = plain
+        if orientation in UPRIGHT:
+            pixels = np.asarray(_upright(Image.fromarray(pixels), orientation))
+            width, height = (height, width) if orientation >= 5 else (width, height)
+        simple = rule.color_mode == "rgb" and not rule.keep_aspect_ratio and (least or not size)
+        if simple:
+            pixels = _resized(pixels, size) if size else pixels
+        else:
+            pixels = converted(Image.fromarray(pixels), size, rule)
+        return pixels, Header("JPEG", height, width)
+    with opened(path) as (image, extra):
         size_in_file = image.size  # draft changes it
-        if size and rule.interpolation == "area":
-            image.draft(None, (DRAFT_MARGIN * max(size), DRAFT_MARGIN * max(size)))
+        if least:
+            image.draft(None, (least, least))
         limits.check_memory(image, extra)
         image.load()
         header = _header(image, size_in_file)  # of a PNG, EXIF may stand behind the pixels

@@ -19,8 +19,8 @@ import platformdirs
 import psutil
 
 from foldernet import terminal
+from foldernet.images import threads
 from foldernet.images.reader import READER, Header, ImageError, Rule, read_with_header
-from foldernet.images.threads import threads
 
 MEMORY_SHARE = 0.25  # of the memory that is free: what "auto" may hold in it
 DISK_LIMIT = 32 * 2**30  # bytes of all purposes together; the least recently used go first

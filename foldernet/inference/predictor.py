@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from foldernet.images import threads
 from foldernet.images.reader import RULES, ImageError, Rule, read_with_header
-from foldernet.images.threads import threads
 from foldernet.inference import output
 from foldernet.terminal import UserError, number, printable
 from foldernet.training.model_file import load_model, with_features

@@ -2,22 +2,46 @@
 
 import contextlib
 import csv
+import dataclasses
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
 from foldernet import terminal
 from foldernet.files import write_whole
-from foldernet.interchange.options import STANDARD_OUTPUT, FileOptions
+from foldernet.option_types import Options as BaseOptions
+from foldernet.options import shown_as
 from foldernet.terminal import UserError
 
-Options = FileOptions
+STANDARD_OUTPUT = Path("-")
 
 
-def pass_on(options: FileOptions, predictor: Any, results: Iterable[Any]) -> Iterator[Any]:
+@dataclasses.dataclass(frozen=True)
+class Options(BaseOptions):
+    """Files of predictions."""
+
+    json: Annotated[Path | None, shown_as("FILE")] = None
+    """Write the predictions to this file as JSON, or, if its name ends in .jsonl, as a line of JSON
+    for each image; - is standard output."""
+
+    csv: Annotated[Path | None, shown_as("FILE")] = None
+    """Write the predictions to this file as CSV; - is standard output."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.json and self.json == self.csv:
+            raise UserError(f"--json and --csv can't both be '{self.csv}'. Name two files.")
+        for path in {self.json, self.csv} - {None, STANDARD_OUTPUT}:
+            taken = path.exists() and not path.is_file()  # by a folder or device
+            if taken or not os.access(path.parent, os.W_OK):
+                raise UserError(f"'{path}' can't be written. Name a file in a folder that can be.")
+
+
+def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterator[Any]:
     """Write results the way the options ask for, and pass them on.
 
     Args:

@@ -4,10 +4,8 @@
 Keras keeps the weights in ~/.keras/models, or where KERAS_HOME says, and compares their hash.
 """
 
-import collections
 import contextlib
 import functools
-import re
 import socket
 import sys
 import warnings
@@ -17,6 +15,7 @@ import keras
 import numpy as np
 from keras import applications as stock
 from keras import layers
+from keras.src.utils import naming
 
 from foldernet.terminal import UserError, listed
 
@@ -24,7 +23,6 @@ VARIANTS = {name: {"network": name} for name in dir(stock) if callable(getattr(s
 TIMEOUT = 5  # seconds without an answer; urllib would wait for minutes where a firewall gives none
 # EfficientNet keeps these in its ImageNet weights; of the colors' values from 0 to 1.
 MEAN, VARIANCE = (0.485, 0.456, 0.406), (0.229**2, 0.224**2, 0.225**2)
-_NUMBER = re.compile(r"(?:_(\d+))?$")
 
 
 def applications(
@@ -89,6 +87,8 @@ def preprocessed(pixels: keras.KerasTensor, network: str) -> keras.KerasTensor:
 def _built(network: str, x: keras.KerasTensor, pretrained: bool | str) -> keras.Model:
     """Keras's own model on top of `x`, up to the pooled features."""
     before, size = socket.getdefaulttimeout(), f"{x.shape[1]}x{x.shape[2]}"
+    # Weights are found again by names, and Keras numbers on from whatever else was built before.
+    naming.reset_uids()
     try:
         socket.setdefaulttimeout(TIMEOUT)
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
@@ -101,34 +101,23 @@ def _built(network: str, x: keras.KerasTensor, pretrained: bool | str) -> keras.
                 pooling="avg",
             )
     except Exception as error:  # a failed download is of no other kind, and h5py has all kinds
-        why = str(error).strip().partition("\n")[0]
-        if pretrained is True and not isinstance(error, ValueError):
-            raise UserError(
-                f"The ImageNet weights of {network} can't be downloaded ({why}). Get that file on"
-                " another machine and name it with --weights FILE, or choose --model"
-                " efficientnet_lite, whose weights are installed."
-            ) from error
+        why = str(error).strip().partition("\n")[0].rstrip(".")
         raise UserError(
-            f"{network} can't be built for {size} pixels with pretrained={pretrained}: {why}"
+            f"{network} can't be built for {size} pixels with pretrained={pretrained}: {why}. If a"
+            " file of weights couldn't be downloaded, get it on another machine and name it with"
+            " --weights FILE, or choose --model efficientnet_lite, whose weights are installed."
         ) from error
     finally:
         socket.setdefaulttimeout(before)
 
 
 def _flat(network: keras.Model, batch_norm_momentum: float) -> keras.Model:
-    """The same network, without models inside, and with names by which its weights are found again:
-    Keras numbers layers on from whatever else was built before."""
-    numbers, names = collections.Counter(), {network.layers[-1].name: "features"}
-    for layer in sorted(network.layers, key=lambda layer: int(_NUMBER.search(layer.name)[1] or 0)):
-        kind = _NUMBER.sub("", layer.name)
-        if kind.replace("_", "") == type(layer).__name__.lower():  # it was given no name
-            names.setdefault(layer.name, f"{kind}_{numbers[kind]}".removesuffix("_0"))
-            numbers[kind] += 1
+    """The same network, without models inside; its last layer is "features"."""
 
     def call(layer: Any, x: Any, *others: Any, **arguments: Any) -> Any:
         if isinstance(layer, keras.Sequential):  # as in ConvNeXt
             return functools.reduce(lambda x, inner: call(inner, x), layer.layers, x)
-        name = names.get(layer.name, layer.name)
+        name = "features" if layer is network.layers[-1] else layer.name
         if isinstance(layer, layers.Normalization):  # which can't be exported to ONNX
             scale = np.array(layer.input_variance or VARIANCE) ** -0.5
             offset = -scale * (layer.input_mean or MEAN)

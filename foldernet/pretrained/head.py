@@ -3,7 +3,6 @@
 Gradient steps would come near to the solution after many epochs; L-BFGS takes seconds.
 """
 
-import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,30 +17,20 @@ STRENGTHS, USUAL = (1e-3, 1e-2, 1e-1, 1.0), 1e-1
 MOST = 2000  # images by which the strength is chosen; more would seldom choose another
 
 
-@dataclasses.dataclass(frozen=True)
-class Head:
-    """A dense layer with softmax, for features as they are.
-
-    Attributes:
-        kernel: (width, classes) float32.
-        bias: (classes,) float32.
-        strength: inverse strength of the penalty, scikit-learn's C.
-        accuracy: of cross-validation, 0..1; None where a class has too few images for it.
-    """
-
-    kernel: np.ndarray
-    bias: np.ndarray
-    strength: float
-    accuracy: float | None
-
-
-def solve(features: np.ndarray, labels: np.ndarray, class_weight: str | None = None) -> Head:
+def solve(
+    features: np.ndarray, labels: np.ndarray, class_weight: str | None = None
+) -> tuple[np.ndarray, np.ndarray, float, float | None]:
     """Multinomial logistic regression on standardized features, the scaling folded into it.
 
     Args:
         features: (n, views, width) float32, of n images.
         labels: (n,) int, each of 0..classes - 1 at least once.
         class_weight: None, or "balanced", as of scikit-learn's `LogisticRegression`.
+
+    Returns:
+        Kernel (width, classes) and bias (classes,), float32, of a dense layer with softmax, for
+        features as they are; the inverse strength of the penalty, scikit-learn's C; and the
+        accuracy of cross-validation, 0..1, or None where a class has too few images for it.
     """
     views, width = features.shape[1:]
     flat, targets = features.reshape(-1, width), np.repeat(labels, views)
@@ -64,7 +53,7 @@ def solve(features: np.ndarray, labels: np.ndarray, class_weight: str | None = N
         kernel, bias = kernel * [-0.5, 0.5], bias * [-0.5, 0.5]
     kernel = kernel / scaler.scale_[:, None]
     bias = bias - scaler.mean_ @ kernel
-    return Head(kernel.astype("float32"), bias.astype("float32"), solution.C, accuracy)
+    return kernel.astype("float32"), bias.astype("float32"), solution.C, accuracy
 
 
 def folds(labels: np.ndarray, views: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from foldernet.pretrained.choice import starts_from_imagenet
-from foldernet.pretrained.options import PretrainedOptions
+from foldernet.pretrained.choice import PretrainedOptions, starts_from_imagenet
 from foldernet.training.runs import Run
 from foldernet.training.stage import Stage
 
@@ -51,14 +50,14 @@ def split(stages: list[Stage]) -> tuple[list[Stage], list[tuple[str, str]]]:
                 images[name].frozen = iterator
         weight = None if options.class_weights == "none" else options.class_weights
         training = seen["training"]
-        solved = solve(training.features, training.labels, weight)
-        dense.set_weights([solved.kernel, solved.bias])
-        judged = solved.accuracy is not None  # by cross-validation, which takes two images a class
-        how = f" by cross-validation, accuracy {solved.accuracy:.3f}" if judged else ""
-        facts = [("head", f"solved on {training.n:,} images, strength {solved.strength:g}{how}")]
+        *solution, strength, accuracy = solve(training.features, training.labels, weight)
+        dense.set_weights(solution)
+        judged = accuracy is not None  # by cross-validation, which takes two images a class
+        how = f" by cross-validation, accuracy {accuracy:.3f}" if judged else ""
+        facts = [("head", f"solved on {training.n:,} images, strength {strength:g}{how}")]
         if judged and (few := seen["validation"].n) < FEW:
             says = f"{few} validation images say little; cross-validation of training says more"
-            facts.append(("score", f"{solved.accuracy:.3f}, since {says}"))
+            facts.append(("score", f"{accuracy:.3f}, since {says}"))
     layers = [layer for layer in network.layers if layer.weights]
     kept = {"all": 0, "last": round((1 - LAST) * len(layers)), "head": len(layers) - 1}
     for position, layer in enumerate(layers):

@@ -5,9 +5,9 @@ import math
 import time
 
 import keras
+import numpy as np
 
 from foldernet import terminal
-from foldernet.recipe.options import seconds
 from foldernet.terminal import UserError
 from foldernet.training import optimizers
 from foldernet.training.stage import Stage
@@ -33,7 +33,7 @@ def measure(stage: Stage, callbacks: list) -> tuple[float, float, float]:
     """
     batches = stage.batches
 
-    def timed(count: int) -> dict[str, float]:
+    def timed(count: int) -> np.ndarray:
         """Seconds of `count` training steps, and of as many validation steps."""
         for iterator in batches.values():
             iterator.begin(0, max(0, len(iterator) - count))
@@ -47,16 +47,16 @@ def measure(stage: Stage, callbacks: list) -> tuple[float, float, float]:
             verbose=0,
             callbacks=[*callbacks, keras.callbacks.LambdaCallback(**note)],
         )
-        began, trained, ended = moments
-        return {"training": trained - began, "validation": ended - trained}
+        return np.diff(moments)
 
-    first, count = sum(timed(1).values()), MORE
-    while sum((taken := timed(count)).values()) < TRIAL and count < len(batches["training"]):
+    steps = np.array([len(batches["training"]), len(batches["validation"])])
+    first, count = sum(timed(1)), MORE
+    while sum(taken := timed(count)) < TRIAL and count < steps[0]:
         count *= MORE
-    whole = {name: max(1, len(batches[name]) / count) * took for name, took in taken.items()}
     for iterator in batches.values():
         iterator.begin(0)
-    return first, sum(whole.values()), whole["validation"]
+    training, validation = np.maximum(1, steps / count) * taken
+    return first, training + validation, validation
 
 
 class TimeBudget(keras.callbacks.Callback):
@@ -116,26 +116,27 @@ def plan(session, task, stages: list[Stage], budget: float) -> tuple[int, float]
     scored = sum(len(iterator) for split, iterator in batches.items() if split != "training")
     after = validation * scored / len(batches["validation"]) + UNSEEN * slow
     other = before + first + after
-    fitting = epochs_that_fit(budget, other, epoch)
-    epochs = min(whole.epochs, fitting)
+    epochs = min(whole.epochs, epochs_that_fit(budget, other, epoch))
     text = f"{before:.0f} s are over, an epoch takes {epoch:.1f} s, and the report {after:.0f} s"
     if not epochs and len(stages) == 1:
         raise UserError(
             f"--time {session.options.time} leaves no room for an epoch: {text}. Give"
             f" {math.ceil((other + epoch) / PLANNED)}s or more, or a smaller --image-size."
         )
-    all_of = "" if epochs == fitting else ", all that --epochs allows"
-    terminal.status(f"time: {terminal.count(epochs, 'epoch')}{all_of}; {text}\n")
+    terminal.status(f"time: {terminal.count(epochs, 'epoch')}; {text}\n")
     return epochs, after
 
 
-def keep(session, task, stages: list[Stage]) -> TimeBudget:
+def keep(session, task, stages: list[Stage], budget: float) -> TimeBudget:
     """Give the last stage as many epochs as fit, and have metrics.json say what all took.
+
+    Args:
+        budget: seconds for all.
 
     Returns:
         A callback of `fit`.
     """
-    whole, budget, report = stages[-1], seconds(session.options.time), task.report
+    whole, report = stages[-1], task.report
 
     def timed_report(*arguments) -> dict:
         scores = report(*arguments)

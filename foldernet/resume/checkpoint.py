@@ -1,8 +1,6 @@
 """What saves a run while `fit` runs, restores it, and shuts it down in good order."""
 
 import contextlib
-import csv
-import io
 import math
 import os
 import signal
@@ -10,14 +8,12 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from foldernet import files, terminal
-from foldernet.options import TrainOptions
+from foldernet import terminal
 from foldernet.resume import state as states
 from foldernet.resume.state import State
 from foldernet.terminal import UserError
@@ -47,12 +43,12 @@ class Checkpoint(keras.callbacks.Callback):
     It comes first among the callbacks, which then find their own state in place.
 
     Args:
-        run: whose folder the state goes to; it is resumed from the state there, if there is one.
-        options: say how often, and how many epochs there are to be.
+        session: a `foldernet.resume.session.ResumableSession` with an opened run, to whose folder
+            the state goes, and from where it is resumed. Its options say how often, and how many
+            epochs there are to be; its history gets the logs of the epochs before.
         batches: the training iterator.
         callbacks: all others. Those with a state of their own name the attributes that make it up,
             JSON or arrays, in an attribute `kept`.
-        history: gets the logs of the epochs before this session.
 
     Attributes:
         ended: whether training has ended, and only the report is left.
@@ -61,19 +57,17 @@ class Checkpoint(keras.callbacks.Callback):
         UserError: the state is damaged, or has more epochs than the options ask for.
     """
 
-    def __init__(
-        self, run: Run, options: TrainOptions, batches, callbacks: list, history: list[dict]
-    ):
+    def __init__(self, session, batches, callbacks: list):
         super().__init__()
-        self.run, self.folder, self.batches, self.callbacks = run, run.models, batches, callbacks
+        self.run, self.history, options = session.run, session.history, session.options
+        self.folder, self.batches, self.callbacks = self.run.models, batches, callbacks
         self.epochs, self.seconds = options.epochs, 60 * options.state_minutes
         self.state = state = states.read(self.folder) if options.resume else None
-        self.history = history
-        history += state.history if state else []
-        if len(history) > self.epochs:
+        self.history += state.history if state else []
+        if len(self.history) > self.epochs:
             raise UserError(
-                f"The run '{run.name}' has trained for {len(history)} epochs already, more"
-                f" than --epochs {self.epochs}. Ask for more."
+                f"The run '{self.run.name}' has trained for {len(self.history)} epochs already,"
+                f" more than --epochs {self.epochs}. Ask for more."
             )
         self.ended = bool(state) and state.ended >= self.epochs
         self.signal = self.written = None
@@ -168,27 +162,6 @@ class Checkpoint(keras.callbacks.Callback):
         self._write(batch)
         name = signal.Signals(self.signal).name
         raise Stopped(f"Stopped by {name}. Resume: {resume_command(self.run)}", self.signal)
-
-
-class HistoryFile(keras.callbacks.Callback):
-    """Writes history.csv, a line for each epoch. It comes last, when the logs are complete.
-
-    Args:
-        path: of the file, which is written whole.
-        history: the logs of the epochs before this session; those of each new one are added.
-    """
-
-    def __init__(self, path: Path, history: list[dict[str, float]]):
-        super().__init__()
-        self.path, self.history = path, history
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.history.append(logs)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, ["epoch", *sorted(logs)])
-        writer.writeheader()
-        writer.writerows({"epoch": number, **row} for number, row in enumerate(self.history))
-        files.write_whole(self.path, lambda path: path.write_text(text.getvalue(), newline=""))
 
 
 @contextlib.contextmanager

@@ -1,18 +1,37 @@
 """A training that survives interruptions, in place of `foldernet.training.session`."""
 
+import dataclasses
 import os
 from pathlib import Path
+from typing import Annotated
 
 from foldernet import files, terminal
+from foldernet.option_types import MAY_CHANGE_ON_RESUME, Range
+from foldernet.option_types import Options as BaseOptions
+from foldernet.options import shown_as
 from foldernet.resume import record
 from foldernet.resume import state as states
-from foldernet.resume.options import ResumeOptions
 from foldernet.training import runs
 from foldernet.training.runs import METRICS, Run
 from foldernet.training.session import Session
 
 METRICS_BEFORE = "metrics-before.json"
-Options = ResumeOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(BaseOptions):
+    """Checkpoints and resuming."""
+
+    resume: Annotated[bool, MAY_CHANGE_ON_RESUME] = False
+    """Continue the newest unfinished run, or the one that --name names, as if it had never been
+    interrupted. It knows its own options; --epochs may ask for more."""
+
+    config: Annotated[Path | None, shown_as("FILE"), MAY_CHANGE_ON_RESUME] = None
+    """Repeat the run that this config.json describes; other options on top."""
+
+    state_minutes: Annotated[float, Range(0), MAY_CHANGE_ON_RESUME] = 1.0
+    """Minutes between checkpoints, which a power cut costs at most. A signal or Ctrl-C costs
+    none."""
 
 
 def earlier_options(given: dict) -> dict:
@@ -62,15 +81,14 @@ class ResumableSession(Session):
         files.write_json(folder / record.CONFIG, before | changed)
 
     def watch(self, batches, callbacks, last):
-        from foldernet.resume.checkpoint import Checkpoint, HistoryFile
+        from foldernet.resume.checkpoint import Checkpoint
 
+        super().watch(batches, callbacks, last)
         if not last:  # it is soon done once more, unless the last one has begun
-            super().watch(batches, callbacks, last)
             self.ended = self.options.resume and bool(states.written(self.run.models))
             return
-        self.checkpoint = Checkpoint(self.run, self.options, batches, callbacks, self.history)
-        history = HistoryFile(self.run.models / "history.csv", self.history)
-        self.callbacks = [self.checkpoint, *callbacks, history]
+        self.checkpoint = Checkpoint(self, batches, callbacks)
+        self.callbacks.insert(0, self.checkpoint)
         self.ended = self.checkpoint.ended
 
     def running(self):

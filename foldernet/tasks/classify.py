@@ -68,10 +68,10 @@ class Classify(Task):
         return kind(label_smoothing=options.label_smoothing)
 
     @staticmethod
-    def predictor(path, metadata):
+    def predictor(path, metadata, network=None):
         from foldernet.inference.classifier import Classifier
 
-        return Classifier(path, metadata)
+        return Classifier(path, metadata, network)
 
 
 TASK = Classify

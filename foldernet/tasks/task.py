@@ -153,12 +153,12 @@ class Task:
         return {"loss": float(model.evaluate(batches["validation"], verbose=0))}
 
     @staticmethod
-    def predictor(path: "Path", metadata: dict) -> "Predictor":
-        """Open a model that this mode trained.
+    def predictor(path: "Path", metadata: dict, network: Any = None) -> "Predictor":
+        """Open a model that this mode trained; `network` stands in for the one in the file.
 
         Raises:
             UserError: the file is damaged, refused or not one of this mode.
         """
         from foldernet.inference.predictor import Predictor
 
-        return Predictor(path, metadata)
+        return Predictor(path, metadata, network)

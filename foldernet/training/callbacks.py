@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from foldernet import terminal
+from foldernet import files, terminal
 from foldernet.terminal import UserError
 from foldernet.training import model_file
 
@@ -99,7 +99,8 @@ class ProgressLog(keras.callbacks.Callback):
         self.bar = keras.utils.Progbar(len(self.batches)) if sys.stderr.isatty() else None
 
     def on_train_batch_end(self, batch, logs=None):
-        done = self.batches.first + batch + 1
+        # Keras counts the steps of a whole call, the last of which may have fewer.
+        done = min(self.batches.first + batch + 1, len(self.batches))
         if self.bar:
             self.bar.update(done, list((logs or {}).items()), finalize=False)
         elif time.monotonic() - self.shown > LINE_EVERY:
@@ -116,6 +117,26 @@ class ProgressLog(keras.callbacks.Callback):
             f"{self.title}  {scores}"
             f"  {logs['images_per_second']:,.0f} images/s, {logs['waiting']:.0%} waiting{best}"
         )
+
+
+class HistoryFile(keras.callbacks.Callback):
+    """Writes history.csv, a line for each epoch. It comes last, when the logs are complete.
+
+    Args:
+        path: of the file, which is written whole.
+        history: the logs of the epochs so far; those of each new one are added.
+    """
+
+    def __init__(self, path: Path, history: list[dict[str, float]]):
+        super().__init__()
+        self.path, self.history = path, history
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.history.append(logs)
+        names = sorted(logs)
+        cells = ([row.get(name, "") for name in names] for row in self.history)
+        rows = [[number, *row] for number, row in enumerate(cells)]
+        files.write_csv(self.path, [["epoch", *names], *rows])
 
 
 class BestModel(keras.callbacks.Callback):

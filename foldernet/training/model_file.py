@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foldernet import files
-from foldernet.terminal import UserError, printable
+from foldernet.terminal import UserError, listed, printable
 
 if TYPE_CHECKING:  # who asks for --help, or names a wrong run, needn't wait for it
     import h5py
@@ -105,11 +105,10 @@ def weights_member(path: Path) -> bytes:
     """
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        unknown = [name for name in names if name not in MEMBERS]
-        if unknown or len(set(names)) < len(names):
+        if not MEMBERS.issuperset(names) or len(set(names)) < len(names):
             raise UserError(
-                f"'{path}' is refused: it holds '{printable((unknown or names)[0])}'"
-                f"{'' if unknown else ' twice'}, which train.py doesn't write."
+                f"'{path}' is refused: it holds {listed(names)}, and train.py writes only"
+                f" {listed(sorted(MEMBERS))}, each once."
             )
         for member in archive.infolist():
             _check_size(member, EXPANSION_LIMIT * member.compress_size, path)

@@ -5,13 +5,6 @@ import numpy as np
 
 from foldernet.options import TrainOptions
 
-OPTIMIZERS = {
-    "adamw": lambda rate, decay: keras.optimizers.AdamW(rate, weight_decay=decay),
-    "adam": lambda rate, decay: keras.optimizers.Adam(rate, weight_decay=decay or None),
-    "sgd": lambda rate, decay: keras.optimizers.SGD(rate, momentum=0.9, weight_decay=decay or None),
-    "rmsprop": lambda rate, decay: keras.optimizers.RMSprop(rate, weight_decay=decay or None),
-}
-
 
 def optimizer(options: TrainOptions, steps_per_epoch: int) -> tuple[keras.Optimizer, list]:
     """The optimizer, and the callbacks that change its learning rate.
@@ -23,7 +16,10 @@ def optimizer(options: TrainOptions, steps_per_epoch: int) -> tuple[keras.Optimi
     Returns:
         An optimizer; and a callback that sets its rate, unless that is constant.
     """
-    chosen = OPTIMIZERS[options.optimizer](options.learning_rate, options.weight_decay)
+    config = {"learning_rate": options.learning_rate, "weight_decay": options.weight_decay}
+    if options.optimizer == "sgd":
+        config["momentum"] = 0.9
+    chosen = keras.optimizers.get({"class_name": options.optimizer, "config": config})
     if options.weight_decay:  # a bias or a batch norm's scale has no reason to be small
         chosen.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return chosen, _schedule(options, chosen, steps_per_epoch)

@@ -49,13 +49,10 @@ class Session:
         Args:
             last: whether it is the last stage, which is the one that may take long.
         """
-        import keras
+        from foldernet.training.callbacks import HistoryFile
 
-        remember = keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda epoch, logs: self.history.append(logs)
-        )
-        file = keras.callbacks.CSVLogger(self.run.models / "history.csv", append=bool(self.history))
-        self.callbacks, self.ended = [*callbacks, remember, file], False
+        file = HistoryFile(self.run.models / "history.csv", self.history)
+        self.callbacks, self.ended = [*callbacks, file], False
 
     def running(self) -> contextlib.AbstractContextManager:
         """What `fit` and the report run in."""

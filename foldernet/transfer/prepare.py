@@ -1,13 +1,31 @@
 """What `--weights` and `--freeze` do to a network before it is compiled."""
 
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import UseAppendAction
+
 from foldernet import terminal
+from foldernet.option_types import Options as BaseOptions
+from foldernet.options import shown_as
 from foldernet.training import runs
-from foldernet.transfer.options import TransferOptions
-
-Options = TransferOptions
 
 
-def prepare(options: TransferOptions, network, batches) -> list[tuple[str, str]]:
+@dataclasses.dataclass(frozen=True)
+class Options(BaseOptions):
+    """Fine-tuning."""
+
+    weights: Annotated[Path | None, shown_as("RUN")] = None
+    """Start from the weights of this run, its name or folder, or in this .keras or .weights.h5
+    file, of each layer whose name and shapes match. For applications:NAME, also Keras's own file of
+    weights, ..._notop.h5."""
+
+    freeze: Annotated[UseAppendAction[tuple[str, ...]], shown_as("PATTERN")] = ()
+    """Freeze layers whose names match this pattern, as 'conv*' (repeatable)."""
+
+
+def prepare(options: Options, network, batches) -> list[tuple[str, str]]:
     """Load weights by name and freeze layers.
 
     Args:

@@ -28,7 +28,7 @@ def load_by_name(model: keras.Model, path: Path) -> list[tuple[str, str]]:
 
     Args:
         model: changed in place; layers that don't match keep their weights.
-        path: a .keras, .weights.h5 or legacy .h5 file.
+        path: a .keras or .weights.h5 file.
 
     Returns:
         (layer name, what became of it) for each layer of the model that has weights, then for each
@@ -89,18 +89,17 @@ def freeze(model: keras.Model, patterns: tuple[str, ...]) -> list[str]:
 def _stored(path: Path) -> dict[str, dict[str, np.ndarray]]:
     """Layer name -> {"0": first weight, ...}, of the HDF5 file that holds the weights, be it inside
     a .keras archive."""
-    expected = "Expected a .keras, .weights.h5 or .h5 file that Keras wrote."
+    expected = "Expected a .keras or .weights.h5 file that Keras wrote."
     try:
         source = io.BytesIO(weights_member(path)) if zipfile.is_zipfile(path) else path
         with h5py.File(source, "r") as file:
             arrays = list(_arrays_in(file, path))
             check_arrays(file, path)
-            root = file.get("model_weights", file)
-            return _legacy_layers(root) if "layer_names" in root.attrs else _layers(arrays)
+            if layers := _layers(arrays):
+                return layers
+            raise UserError(f"'{path}' has no layers where Keras 3 keeps them. {expected}")
     except UserError:
         raise
-    except FileNotFoundError:
-        raise UserError(f"There is no weights file '{path}'. {expected}") from None
     except Exception as error:  # h5py meets damage with nearly every kind of error
         raise UserError(
             f"'{path}' holds no weights that can be read ({short(error)}). {expected}"
@@ -134,23 +133,11 @@ def _arrays_in(file: h5py.File, path: Path) -> Iterator[h5py.Dataset]:
 
 
 def _layers(arrays: list[h5py.Dataset]) -> dict[str, dict[str, np.ndarray]]:
-    """Keras 3's own format: a group `vars` in each layer's group."""
+    """In Keras 3's format: a group `vars` in each layer's group."""
     layers = {}
     for array in arrays:
         *outer, group, index = array.name.split("/")
         if group == "vars" and "optimizer" not in outer:
             name = array.parent.attrs.get("name", outer[-1])
             layers.setdefault(name, {})[index] = array[()]
-    return layers
-
-
-def _legacy_layers(root: h5py.Group) -> dict[str, dict[str, np.ndarray]]:
-    """Keras 1 and 2, and Keras 3's .h5: each weight's name ends in its layer's and its own."""
-    layers = {}
-    for outer in root.attrs["layer_names"]:
-        group = root[outer]
-        for path in group.attrs["weight_names"]:
-            path = path.decode() if isinstance(path, bytes) else path
-            layer = layers.setdefault(path.split("/")[-2] if "/" in path else outer, {})
-            layer[str(len(layer))] = group[path][()]
     return layers
