@@ -5,5 +5,5 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["foldernet*"]), "foldernet.data"],
     package_dir={"foldernet.data": "data"},
-    package_data={"foldernet.data": ["*.zip"], "foldernet.analysis": ["templates/*.html"]},
+    package_data={"foldernet.data": ["*.zip"], "foldernet.analysis": ["templates/*"]},
 )

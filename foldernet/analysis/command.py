@@ -2,66 +2,81 @@
 
 from pathlib import Path
 
-from foldernet import command_line, rooms, terminal
+from foldernet import command_line, files, rooms, terminal
 from foldernet.analysis.options import EvaluateOptions
 from foldernet.datasets import folders
 from foldernet.datasets.image_list import ImageList
 from foldernet.predict import load
 from foldernet.terminal import UserError
 from foldernet.train import make_options
-from foldernet.training import environment, runs
+from foldernet.training import environment, model_file, runs
 
 
 @terminal.entry_point
 def evaluate(arguments: list[str] | None = None) -> int:
     """Score a trained classifier on labeled images."""
-    options = command_line.parse(rooms.with_options(EvaluateOptions, []), arguments, "evaluate")
+    options = command_line.parse(EvaluateOptions, arguments, "evaluate")
     environment.check_installation()
-    run = runs.find(options.run, mode="classify")
-    terminal.status(f"Using {run}")
-    splits = labeled_images(options, run)
+    asked = [options.run, options.compare][: 1 + bool(options.compare)]
+    found = [runs.find(name, mode="classify") for name in asked]
+    for run in found:
+        if "classes" not in model_file.read_metadata(run / runs.BEST if run.is_dir() else run):
+            raise UserError(f"'{run}' is no classifier. Name a run of one.")
+    terminal.status(f"Using {found[0]}")
+    run = found[0] if found[0].is_dir() else found[0].parent
+    splits = labeled_images(options.data, run)
 
     with terminal.quiet_tensorflow():  # needed now that there are images
-        from foldernet.analysis import scoring
+        from foldernet.analysis import label_issues, scoring
+        from foldernet.analysis.pages import PAGES
 
     if options.label_issues:
-        from foldernet.analysis.label_issues import write_label_issues
-
-        return write_label_issues(run, splits)
-    predictors = [load(name) for name in (run, options.compare) if name]
+        label_issues.write(run, splits)
+        return 0
+    predictors = [*map(load, found)]
     for predictor in predictors:
-        if not hasattr(predictor, "classes"):
-            raise UserError(f"'{predictor.path}' is no classifier. Name a run of one.")
         predictor.reject = options.reject
+    scores, lines = {}, [scoring.COLUMNS]
     splits.pop("training", None)
-    scored = {split: scoring.score(predictors, images) for split, images in splits.items()}
-    scoring.show(scored)
+    for split, images in splits.items():
+        scores[split], of_images = scoring.score(predictors, images)
+        told = {"split": split, "scores": scores[split], **scores[split]}
+        terminal.result(PAGES.get_template("scores.txt").render(told))
+        lines += of_images
     if options.csv:
-        scoring.write_csv(options.csv, scored)
+        files.write_csv(options.csv, lines)
     if options.json:
-        scoring.write_json(options.json, scored)
-    return 1 if any(each.errors for each in scored.values()) else 0
+        files.write_json(options.json, next(iter(scores.values())) | {"splits": scores})
+    return 1 if any(each["unreadable"] for each in scores.values()) else 0
 
 
-def labeled_images(options: EvaluateOptions, run: Path) -> dict[str, ImageList]:
-    """Split -> images and their labels: of the folder that was named, or the run's own.
+def labeled_images(folder: Path | None, run: Path) -> dict[str, ImageList]:
+    """Split -> images and their labels: of a folder, or the run's own.
 
     Raises:
-        UserError: there are none.
+        UserError: there are none besides those of training.
     """
-    if options.data is None:
-        config = (run if run.is_dir() else run.parent) / "config.json"
+    if folder is None:
+        if not (config := run / "config.json").exists():
+            raise UserError(
+                f"There is no '{config}', which would say what the run's own images are. Name a"
+                " folder that holds a folder per class."
+            )
         training = make_options(None, {"config": config})
         dataset = rooms.find_dataset(rooms.task(training))
         for check in rooms.modules(rooms.BEFORE_TRAINING):
             dataset = check.exclude(training, dataset)
-        return dict(dataset.splits)
-    root = options.data.expanduser()
-    if not root.is_dir():
-        raise UserError(f"There is no folder '{root}'. Name one that holds a folder per class.")
-    found = folders.split_folders(root) or {"images": root}
-    splits = {split: folders.scan(path) for split, path in found.items()}
-    if not any(len(images) for split, images in splits.items() if split != "training"):
+        splits, root = dataset.splits, dataset.root
+    else:
+        root = folder.expanduser()
+        if not root.is_dir():
+            raise UserError(f"There is no folder '{root}'. Name one that holds a folder per class.")
+        splits = {
+            split: ImageList.of_classes(path, folders.class_images(path))
+            for split, path in (folders.split_folders(root) or {"images": root}).items()
+        }
+    splits = {split: images for split, images in splits.items() if len(images)}
+    if not splits.keys() - {"training"}:
         raise UserError(
             f"'{root}' holds no labeled images but those of training. Expected {folders.EXPECTED}."
         )

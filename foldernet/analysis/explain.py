@@ -1,6 +1,7 @@
 """`predict.py --explain`: a heat map beside each answer."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,11 @@ class Options(BaseOptions):
 
 
 def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterable[Any]:
-    """The results, with a heat map written of each that names a class."""
+    """The results, with a heat map written of each that names a class.
+
+    Raises:
+        UserError: the run is no classifier.
+    """
     if not options.explain:
         return results
     if not hasattr(predictor, "classes"):
@@ -30,27 +35,27 @@ def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterabl
 
 
 def _explained(predictor: Any, results: Iterable[Any]) -> Iterator[Any]:
-    from PIL import Image
+    import cv2
 
-    with terminal.quiet_tensorflow():
-        from foldernet.analysis.heat_maps import grad_cam, overlaid
+    from foldernet.analysis.heat_maps import grad_cam, overlaid
 
     for result in results:
         if result.ranking:
-            image = predictor.read(result.path)
+            pixels = predictor.read(result.path)
             label = predictor.classes.index(result.ranking[0][0])
-            heat = grad_cam(predictor.model, image[None], np.array([label]))[0]
-            written = _free_name(f"{Path(result.path).stem}-why")
-            with open(written, "xb") as file:
-                Image.fromarray(overlaid(image, heat)).save(file, "PNG")
-            terminal.status(f"Wrote {written}")
+            heat = grad_cam(predictor.model, pixels[None], np.array([label]))[0]
+            _, content = cv2.imencode(".png", overlaid(pixels, heat)[..., ::-1])
+            terminal.status(f"Wrote {_written(Path(result.path).stem, content.tobytes())}")
         yield result
 
 
-def _free_name(stem: str) -> str:
-    """`stem`.png, or with -2 and so on where there is such a file already."""
-    number, name = 1, f"{stem}.png"
-    while Path(name).exists():
-        number += 1
-        name = f"{stem}-{number}.png"
-    return name
+def _written(stem: str, content: bytes) -> str:
+    """The new file, `stem`-why.png, or with -2 and so on where there is one already."""
+    ends = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    path = next(path for end in ends if not Path(path := f"{stem}-why{end}.png").exists())
+    try:
+        with open(path, "xb") as file:
+            file.write(content)
+    except OSError as error:
+        raise terminal.UserError(f"'{path}' can't be written ({error.strerror}).") from error
+    return path

@@ -3,7 +3,7 @@
 Neither explains a network; both say which part of an image its answer depends on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -15,14 +15,14 @@ from foldernet.terminal import UserError
 
 PATCHES = 9  # per side, that occlusion covers one after the other, each half over the next
 GRAY = 127.5
+CONVOLUTIONS = keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D
 
 
 def feature_map_layer(model: keras.Model) -> keras.Layer | None:
     """The last layer from the last convolution on, in nested models too, whose output is a map:
     (n, height, width, channels)."""
-    maps = [layer for layer in _leaves(model) if _is_map(layer)]
-    kinds = keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D
-    return maps[-1] if any(isinstance(layer, kinds) for layer in maps) else None
+    maps = [layer for layer in model._flatten_layers() if _is_map(layer)]
+    return maps[-1] if any(isinstance(layer, CONVOLUTIONS) for layer in maps) else None
 
 
 def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -51,11 +51,12 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
 
     def recorded(*arguments: Any, **named: Any) -> Any:
         seen.append(call(*arguments, **named))
+        tape.watch(seen[-1])  # and nothing before it, which would be kept, too
         return seen[-1]
 
     layer.call = recorded  # so that layers of nested models can be looked into, too
     try:
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             outputs = model(tf.convert_to_tensor(images, tf.float32), training=False)
             score = tf.math.log(tf.gather(outputs, classes, axis=1, batch_dims=1) + 1e-12)
         slopes = tape.gradient(score, seen[-1])
@@ -103,24 +104,13 @@ def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.uint8((1 - share) * gray + share * colors)
 
 
-def _leaves(model: keras.Model) -> Iterator[keras.Layer]:
-    """All layers that aren't models themselves, from input to output."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
-        elif not isinstance(layer, keras.layers.InputLayer):
-            yield layer
-
-
 def _is_map(layer: keras.Layer) -> bool:
-    try:
-        shape = layer.output.shape
-    except (AttributeError, ValueError):  # it has none, or several
-        return False
-    return len(shape) == 4 and None not in shape[1:3] and min(shape[1:3]) > 1
+    shape = getattr(getattr(layer, "output", None), "shape", ())  # it may have several, or none
+    inner = not isinstance(layer, keras.Model | keras.layers.InputLayer)
+    return inner and len(shape) == 4 and None not in shape[1:3] and min(shape[1:3]) > 1
 
 
 def _scaled(heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Heat maps, (n, rows, columns), from 0 to 1 and at an image's size."""
-    heat = heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)
-    return np.stack([cv2.resize(each, size[::-1], interpolation=cv2.INTER_LINEAR) for each in heat])
+    heat = np.stack([cv2.resize(each, size[::-1], interpolation=cv2.INTER_LINEAR) for each in heat])
+    return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)

@@ -2,28 +2,29 @@
 
 import base64
 import csv
-import io
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from PIL import Image
+from markupsafe import Markup
+from sklearn.metrics import confusion_matrix
 
-from foldernet import terminal
-from foldernet.analysis import label_issues
 from foldernet.analysis.heat_maps import feature_map_layer, grad_cam, overlaid
-from foldernet.analysis.measures import confusions, measures, reliability
+from foldernet.analysis.measures import measures, reliability
+from foldernet.analysis.pages import PAGES
 from foldernet.analysis.slices import slices
 from foldernet.datasets.image_list import Dataset
 from foldernet.files import write_whole
 from foldernet.inference.classifier import calibrated
 from foldernet.training import runs
 
-FILE = "report.html"
+FILE, LABEL_ISSUES = "report.html", "label_issues.csv"
+ISSUE_COLUMNS = "file", "label", "suggested", "score"
 MISTAKES, RIGHT = 24, 8  # images shown
-CONFUSIONS = 20
-SMALLEST_SHOWN = 96  # pixels that small images are enlarged to
-CURVES = {"Accuracy": ("accuracy", "val_accuracy"), "Loss": ("loss", "val_loss")}
+AT_ONCE = 8  # heat maps
 
 
 def finish(
@@ -32,110 +33,74 @@ def finish(
     """Write the report of a classifier into its run's folder; there are no more scores."""
     if "validation" not in task.outputs:
         return {}
-    from jinja2 import Environment, PackageLoader  # a tenth of a second
-
-    temperature = scores.get("calibration", {}).get("temperature", 1.0)
-    images, classes = batches["validation"], dataset.classes
-    shares, labels = calibrated(task.outputs["validation"], temperature), images.classes
-    predicted, sure = shares.argmax(axis=1), shares.max(axis=1)
-    order = np.argsort(-sure, kind="stable")
-    wrong = [at for at in order if predicted[at] != labels[at]]
-    right = [at for at in order if predicted[at] == labels[at]]
-    right = right[:: max(1, len(right) // RIGHT)][:RIGHT]
-    seen = images.images_at(np.arange(images.n)) if images.n else None
+    images, temperature = batches["validation"], scores.get("calibration", {}).get("temperature", 1)
+    shares = {split: calibrated(each, temperature) for split, each in task.outputs.items()}
     splits = {
-        split: measures(batches[split].classes, calibrated(outputs, temperature), classes)
-        for split, outputs in task.outputs.items()
+        split: measures(batches[split].classes, each, dataset.classes)
+        for split, each in shares.items()
     }
-    pages = Environment(loader=PackageLoader("foldernet.analysis"), autoescape=True)
-    pages.filters["share"] = lambda value: "-" if value is None else f"{100 * value:.1f} %"
-    html = pages.get_template("report.html").render(
+    shares, labels = shares["validation"], images.classes
+    predicted = shares.argmax(axis=1)
+    right, order = predicted == labels, np.argsort(-shares.max(axis=1), kind="stable")
+    order = order[[images.path(at) not in images.unreadable for at in order]]
+    wrong, well = order[~right[order]][:MISTAKES], order[right[order]]
+    well = well[:: len(well) // RIGHT or 1][:RIGHT]
+    shown = np.concatenate([wrong, well])
+    page = PAGES.get_template("report.html").render(
         run=run.name,
-        options=vars(task.options),
+        folder=shlex.quote(run.models.as_posix()),
+        options=task.options,
+        dataset=dataset,
         scores=scores,
         splits=splits,
-        counts={
-            split: dict(zip(classes, each.counts.tolist(), strict=True))
-            for split, each in dataset.splits.items()
-        },
-        curves=_curves(run.models / "history.csv"),
+        history=_rows(run.models / "history.csv"),
         reliability=reliability(labels, shares).tolist(),
-        confusions=confusions(labels, shares, classes)[:CONFUSIONS],
-        matrix=_picture(run.logs / "confusion_matrix.png"),
-        mistakes=_cards(wrong[:MISTAKES], seen, shares, labels, images, classes, model),
-        right=_cards(right, seen, shares, labels, images, classes, model),
-        slices=slices(seen, images.filenames, predicted == labels),
-        label_issues=_rows(run.models / label_issues.FILE),
-        root=terminal.printable(str(dataset.root)),
+        matrix=confusion_matrix(labels, predicted, labels=range(len(dataset.classes))).tolist(),
+        labels=labels,
+        predicted=predicted,
+        shares=shares,
+        files=images.filenames,
+        wrong=wrong,
+        well=well,
+        pictures=dict(zip(shown, _pictures(shown, images, predicted, model), strict=True)),
+        slices=slices(images, right),
+        issues=_rows(run.models / LABEL_ISSUES),
     )
-    page = html.encode(errors="backslashreplace")  # names of files may be anything
-    write_whole(run.models / FILE, lambda path: path.write_bytes(page))
+    write_whole(run.models / FILE, lambda path: path.write_text(page, encoding="utf-8"))
     return {}
 
 
-def _cards(chosen, seen, shares, labels, images, classes, model) -> list[dict[str, Any]]:
-    """What is shown of some images: the image, its heat map if there can be one, and words."""
-    if not len(chosen):
-        return []
-    pixels, predicted = seen[chosen], shares[chosen].argmax(axis=1)
-    heat = [None] * len(chosen)
-    if feature_map_layer(model) is not None:
-        heat = grad_cam(model, pixels, predicted)
-    return [
-        {
-            "file": terminal.printable(images.filenames[at]),
-            "label": terminal.printable(classes[labels[at]]),
-            "predicted": terminal.printable(classes[taken]),
-            "probability": float(shares[at, taken]),
-            "image": _encoded(image),
-            "heat": None if warm is None else _encoded(overlaid(image, warm)),
-        }
-        for at, taken, image, warm in zip(chosen, predicted, pixels, heat, strict=True)
-    ]
+def join_label_issues(folder: Path) -> None:
+    """Put what stands in a run's label_issues.csv into its report, if there is one."""
+    if (path := folder / FILE).exists():
+        issues = PAGES.get_template("label_issues.html").render(issues=_rows(folder / LABEL_ISSUES))
+        pattern = r'(?s)<section id="label-issues">.*?</section>'
+        page = re.sub(pattern, lambda _: issues, path.read_text(encoding="utf-8"))
+        write_whole(path, lambda at: at.write_text(page, encoding="utf-8"))
+
+
+def _pictures(shown, images, predicted, model) -> list[list[str]]:
+    """Of each image that is shown its address, and that of its heat map if there can be one."""
+    found = []
+    for at in (shown[at : at + AT_ONCE] for at in range(0, len(shown), AT_ONCE)):
+        pixels = images.images_at(at)
+        kinds = [pixels]
+        if feature_map_layer(model) is not None:
+            heat = grad_cam(model, pixels, predicted[at])
+            kinds.append([overlaid(*pair) for pair in zip(pixels, heat, strict=True)])
+        found += [[*map(_encoded, row)] for row in zip(*kinds, strict=True)]
+    return found
 
 
 def _encoded(pixels: np.ndarray) -> str:
     """Pixels, (height, width, channels) uint8, as the address of an image within a page."""
-    image = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
-    factor = max(1, round(SMALLEST_SHOWN / min(image.size)))
-    image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    content = io.BytesIO()
-    image.save(content, "WEBP", quality=85)
-    return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"
+    _, content = cv2.imencode(".webp", pixels[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 85])
+    return Markup(f"data:image/webp;base64,{base64.b64encode(content).decode()}")
 
 
-def _picture(path: Path) -> str | None:
+def _rows(path: Path) -> list[dict[str, str]] | None:
+    """A CSV file's rows; None where it isn't there yet."""
     if not path.exists():
         return None
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    """A CSV file's rows; none where it isn't there yet."""
-    if not path.exists():
-        return []
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def _curves(path: Path) -> list[dict[str, Any]]:
-    """Of each of `CURVES` its lines, as points of an SVG picture 300 wide and 140 high, and the
-    numbers at its edges."""
-    history, found = _rows(path), []
-    for title, names in CURVES.items():
-        lines = {
-            name: [float(row[name]) for row in history] for name in names if name in history[0]
-        }
-        low, high = (limit(map(limit, lines.values())) for limit in (min, max))
-        scale = 140 / ((high - low) or 1)
-        step = 300 / max(len(history) - 1, 1)
-        points = {
-            name: " ".join(
-                f"{at * step:.1f},{(high - v) * scale:.1f}" for at, v in enumerate(values)
-            )
-            for name, values in lines.items()
-        }
-        found.append(
-            {"title": title, "low": low, "high": high, "epochs": len(history), "lines": points}
-        )
-    return found

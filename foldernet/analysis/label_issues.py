@@ -4,100 +4,92 @@ Northcutt, Jiang & Chuang (2021), "Confident Learning: Estimating Uncertainty in
 arXiv:1911.00068, as cleanlab has it.
 """
 
-import csv
 from pathlib import Path
 
+import keras
 import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from foldernet import terminal
+from foldernet.analysis import html_report
 from foldernet.datasets.image_list import ImageList
-from foldernet.files import write_whole
+from foldernet.files import write_csv
+from foldernet.images.reader import Rule
+from foldernet.images.store import PixelStore
+from foldernet.networks import build
+from foldernet.pretrained.features import frozen_features
 from foldernet.terminal import UserError
 
-FILE, COLUMNS = "label_issues.csv", ("file", "label", "suggested", "score")
 FOLDS = 5
 STRENGTH = 0.01  # inverse, of the penalty; scikit-learn's C
 SIZE = 96  # pixels, at which the pretrained network sees the images
 SHOWN = 10
 
 
-def write_label_issues(run: Path, splits: dict[str, ImageList]) -> int:
-    """Write the images whose label is probably wrong to label_issues.csv of a run, the surest
-    first, each with the label that is likelier and the probability of the one that it has.
+def write(run: Path, splits: dict[str, ImageList]) -> None:
+    """Write the images whose label is probably wrong to label_issues.csv of a run and into its
+    report, the surest first, each with the label that is likelier and the probability of the one
+    that it has.
 
     Raises:
-        UserError: cleanlab isn't installed, or a class has too few images.
+        UserError: cleanlab isn't installed, or there are too few classes or images of a class.
     """
-    names = [images.classes[label] for images in splits.values() for label in images.labels]
     paths = [path for images in splits.values() for path in images.paths]
-    classes, labels, counts = np.unique(names, return_inverse=True, return_counts=True)
-    if counts.min() < FOLDS:
-        few = terminal.listed(classes[counts < FOLDS])
-        raise UserError(
-            f"Label issues need {FOLDS} images of each class; there are fewer of {few}."
-        )
-    probabilities, read = out_of_fold(paths, labels)
-    issues = find(labels[read], probabilities)
-    rows = [COLUMNS]
-    for at in issues:
-        own, likelier = probabilities[at, labels[read][at]], classes[probabilities[at].argmax()]
-        cells = (paths[read[at]], names[read[at]], likelier)
-        rows.append((*map(terminal.cell, cells), f"{own:.4f}"))
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(rows)
-
-    folder = run if run.is_dir() else run.parent
-    write_whole(folder / FILE, write)
-    terminal.result(
-        f"{terminal.count(len(issues), 'label')} of {len(read):,} look wrong; the surest:"
-    )
-    if len(issues):
-        terminal.result(terminal.table(rows[: SHOWN + 1]))
-    terminal.result(f"all: {folder / FILE}")
-    return 0
+    names = [images.classes[label] for images in splits.values() for label in images.labels]
+    rows = [
+        (*map(terminal.cell, (paths[at], names[at], suggested)), f"{probability:.4f}")
+        for at, suggested, probability in find(paths, np.array(names))
+    ]
+    write_csv(run / html_report.LABEL_ISSUES, [html_report.ISSUE_COLUMNS, *rows])
+    html_report.join_label_issues(run)
+    terminal.result(f"{terminal.count(len(rows), 'label')} of {len(paths):,} look wrong")
+    if rows:
+        terminal.result(terminal.table([html_report.ISSUE_COLUMNS, *rows[:SHOWN]]))
+    terminal.result(f"all: {run / html_report.LABEL_ISSUES}")
 
 
-def out_of_fold(paths: list[str], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of each image by a classifier that didn't learn from it: a logistic regression
-    on features of EfficientNet-Lite, which saw none of these images.
+def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
+    """The labels that are probably wrong, the surest first.
+
+    Args:
+        paths: n images; those that can't be read are passed over.
+        names: (n,) str, the label of each.
 
     Returns:
-        (m, classes) float, and (m,) int, which of the n files could be read.
+        Of each its position, the likelier label, and the probability of the one that it has, by a
+        logistic regression that didn't learn from the image, on features of EfficientNet-Lite.
+
+    Raises:
+        UserError: as of `write`.
     """
-    with terminal.quiet_tensorflow():
-        import keras
-
-        from foldernet.networks import build
-        from foldernet.pretrained.features import frozen_features
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits
-
-    from foldernet.images.reader import Rule
-    from foldernet.images.store import PixelStore
-
-    network = build("efficientnet_lite", (SIZE, SIZE, 3), 2)
-    backbone = keras.Model(network.input, network.get_layer("features").output, name=network.name)
-    store = PixelStore(len(paths), paths.__getitem__, (SIZE, SIZE), Rule(), mode="auto")
-    features, read = frozen_features(backbone, store, mirrored=False)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=300))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    with threadpool_limits(1):
-        arguments = {"cv": folds, "method": "predict_proba"}
-        return cross_val_predict(model, features[:, 0], labels[read], **arguments), read
-
-
-def find(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The (k,) positions of labels that are probably wrong, the surest first."""
     try:
         from cleanlab.filter import find_label_issues
     except ImportError:
         raise UserError(
             "Label issues are found by cleanlab: pip install -r requirements-analysis.txt"
         ) from None
+    classes, counts = np.unique(names, return_counts=True)
+    if len(classes) < 2 or counts.min() < FOLDS:
+        few = terminal.listed(classes[counts < FOLDS]) or f"classes but {classes[0]}"
+        raise UserError(
+            f"Label issues need two classes, and {FOLDS} images of each; there are too few of"
+            f" {few}."
+        )
+    network = build("efficientnet_lite", (SIZE, SIZE, 3), 2)
+    backbone = keras.Model(network.input, network.get_layer("features").output, name=network.name)
+    store = PixelStore(len(paths), paths.__getitem__, (SIZE, SIZE), Rule(), mode="auto")
+    features, read = frozen_features(backbone, store, mirrored=False)
+    classes, labels = np.unique(names[read], return_inverse=True)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=300))
+    how = {"cv": StratifiedKFold(FOLDS, shuffle=True, random_state=0), "method": "predict_proba"}
+    with threadpool_limits(1):
+        shares = cross_val_predict(model, features[:, 0], labels, **how)
     ranked = {"filter_by": "both", "return_indices_ranked_by": "self_confidence", "n_jobs": 1}
-    return find_label_issues(labels, probabilities, **ranked)
+    return [
+        (read[at], classes[shares[at].argmax()], shares[at, labels[at]])
+        for at in find_label_issues(labels, shares, **ranked)
+    ]

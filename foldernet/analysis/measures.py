@@ -1,10 +1,11 @@
 """Measures of a classifier's probabilities, each by scikit-learn or SciPy where these have it."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
-from sklearn.metrics import f1_score, log_loss
+from sklearn.metrics import f1_score, log_loss, recall_score, top_k_accuracy_score
 
 from foldernet.evaluation.scores import MANY_CLASSES, TOP, per_class
 
@@ -23,42 +24,43 @@ def measures(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, 
         accuracy, 0..1, and accuracy_interval, Wilson's of 95 %; balanced_accuracy and macro_f1, of
         the classes that have images; log_loss, natural; brier, the squared distance to the truth,
         0..2; expected_calibration_error; top5_accuracy where there are 20 classes or more; images;
-        and per_class, as of `foldernet.evaluation.scores`.
+        per_class, as of `foldernet.evaluation.scores`; and confusions, a list of class, taken_for
+        and images, the most frequent first.
     """
-    predicted, there = probabilities.argmax(axis=1), np.unique(labels)
+    predicted = probabilities.argmax(axis=1)
     right = int((predicted == labels).sum())
     interval = binomtest(right, len(labels)).proportion_ci(method="wilson")
-    truth, all_classes = np.eye(len(classes))[labels], range(len(classes))
+    truth, indices = np.eye(len(classes))[labels], range(len(classes))
+    mean = {"labels": np.unique(labels), "average": "macro", "zero_division": 0}
     found = {
         "accuracy": right / len(labels),
         "accuracy_interval": [float(interval.low), float(interval.high)],
-        "balanced_accuracy": float(
-            np.mean([(predicted[labels == at] == at).mean() for at in there])
-        ),
-        "macro_f1": float(f1_score(labels, predicted, labels=there, average="macro")),
-        "log_loss": float(log_loss(labels, probabilities, labels=all_classes)),
-        "brier": float(np.mean(np.sum((probabilities - truth) ** 2, axis=1))),
+        "balanced_accuracy": float(recall_score(labels, predicted, **mean)),
+        "macro_f1": float(f1_score(labels, predicted, **mean)),
+        "log_loss": float(log_loss(labels, probabilities, labels=indices)),
+        "brier": float(((probabilities - truth) ** 2).sum(axis=1).mean()),
         "expected_calibration_error": calibration_error(labels, probabilities),
         "images": len(labels),
     }
     if len(classes) >= MANY_CLASSES:
-        ranks = (probabilities > probabilities[np.arange(len(labels)), labels][:, None]).sum(axis=1)
-        found["top5_accuracy"] = float((ranks < TOP).mean())
-    return found | {"per_class": per_class(labels, predicted, classes)}
+        of_top = top_k_accuracy_score(labels, probabilities, k=TOP, labels=indices)
+        found["top5_accuracy"] = float(of_top)
+    wrong = predicted != labels
+    pairs = Counter(zip(labels[wrong].tolist(), predicted[wrong].tolist(), strict=True))
+    confusions = [
+        {"class": classes[label], "taken_for": classes[other], "images": images}
+        for (label, other), images in pairs.most_common()
+    ]
+    return found | {"per_class": per_class(labels, predicted, classes), "confusions": confusions}
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """What a reliability diagram shows, (bins, 3) float: of each of `BINS` by the first class's
     probability how many images it has, their mean probability, and the share that is right."""
-    sure = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
+    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     bins = np.minimum((sure * BINS).astype(int), BINS - 1)
-    counts, shares, rights = (
-        np.bincount(bins, weight, BINS) for weight in (np.ones(len(sure)), sure, right)
-    )
-    return np.stack(
-        [counts, shares / np.maximum(counts, 1), rights / np.maximum(counts, 1)], axis=1
-    )
+    sums = [np.bincount(bins, each, BINS) for each in (np.ones(len(sure)), sure, right)]
+    return np.stack([sums[0], *(sums[1:] / np.maximum(sums[0], 1))], axis=1)
 
 
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -69,23 +71,7 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
     Binning".
     """
     counts, sure, right = reliability(labels, probabilities).T
-    return float(np.sum(counts * np.abs(sure - right)) / counts.sum())
-
-
-def confusions(
-    labels: np.ndarray, probabilities: np.ndarray, classes: tuple
-) -> list[dict[str, Any]]:
-    """Which classes are taken for which, the most frequent first."""
-    predicted = probabilities.argmax(axis=1)
-    wrong = predicted != labels
-    pairs, counts = np.unique(
-        np.stack([labels[wrong], predicted[wrong]], axis=1), axis=0, return_counts=True
-    )
-    order = np.argsort(-counts, kind="stable")
-    return [
-        {"class": classes[label], "taken_for": classes[other], "images": int(number)}
-        for (label, other), number in zip(pairs[order], counts[order], strict=True)
-    ]
+    return float(np.average(np.abs(sure - right), weights=counts))
 
 
 def differ(right: np.ndarray, other: np.ndarray) -> dict[str, Any]:
@@ -95,9 +81,14 @@ def differ(right: np.ndarray, other: np.ndarray) -> dict[str, Any]:
         right, other: (n,) bool, which images each has right.
 
     Returns:
-        How many images this one alone, and the other alone, has right, and the p value.
+        The other's accuracy, how many images this one alone, and the other alone, has right, and
+        the p value.
     """
     alone, other_alone = int((right & ~other).sum()), int((other & ~right).sum())
     both = alone + other_alone
-    p_value = binomtest(alone, both).pvalue if both else 1.0
-    return {"right_alone": alone, "other_right_alone": other_alone, "p_value": float(p_value)}
+    return {
+        "other_accuracy": float(other.mean()),
+        "right_alone": alone,
+        "other_right_alone": other_alone,
+        "p_value": float(binomtest(alone, both).pvalue) if both else 1.0,
+    }

@@ -1,6 +1,7 @@
 """The options of evaluate.py."""
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,8 @@ class EvaluateOptions(RejectOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.json and self.json == self.csv:
+            raise UserError(f"--json and --csv can't both be '{self.csv}'. Name two files.")
         for path in {self.json, self.csv} - {None}:
-            if path.is_dir() or not path.absolute().parent.is_dir():
-                raise UserError(f"'{path}' can't be written. Name a file in a folder that exists.")
+            if path.is_dir() or not os.access(path.parent, os.W_OK):
+                raise UserError(f"'{path}' can't be written. Name a file in a folder that can be.")

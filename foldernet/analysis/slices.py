@@ -8,47 +8,43 @@ import numpy as np
 from scipy.stats import fisher_exact
 
 BEYOND_CHANCE = 0.05  # of all slices together: each has to stay below its share of it
-FEWEST = 10  # images of a slice
+FEWEST = 10  # images of a slice, and of the others
 
 
-def slices(images: np.ndarray, names: list[str], right: np.ndarray) -> list[dict[str, Any]]:
+def slices(images: Any, right: np.ndarray) -> list[dict[str, Any]]:
     """Accuracy of the darkest and brightest thirds, the least and most sharp, and of each folder
     within the class folders.
 
     Args:
-        images: (n, height, width, channels) as the network sees them.
-        names: paths of the images, relative to the folder of the split.
-        right: (n,) bool.
+        images: a `foldernet.batches.iterators.DirectoryIterator`.
+        right: (n,) bool, which of them are.
 
     Returns:
         Of each slice: slice, images, accuracy, rest (the accuracy of the others), p_value by
-        Fisher's exact test, and differs: whether that is beyond chance among so many; the surest
-        first.
+        Fisher's exact test, and differs: whether that is beyond chance among so many (Bonferroni);
+        the surest first.
     """
-    gray = images.mean(axis=3, dtype="float32")
-    sharp = np.array([cv2.Laplacian(image, cv2.CV_32F).var() for image in gray])
-    low, high = (
-        np.quantile([gray.mean(axis=(1, 2)), sharp], share, axis=1) for share in (1 / 3, 2 / 3)
-    )
-    found = {}
-    pairs = (("dark", "bright", gray.mean(axis=(1, 2))), ("blurred", "sharp", sharp))
-    for at, (less, more, values) in enumerate(pairs):
-        found |= {less: values < low[at], more: values > high[at]}
-    folders = np.array(["/".join(name.split(os.sep)[1:-1]) for name in names])
-    found |= {f"folder {folder}": folders == folder for folder in np.unique(folders) if folder}
+    grays = (images.images_at([at])[0].mean(axis=2, dtype="float32") for at in range(images.n))
+    looks = np.array([(gray.mean(), cv2.Laplacian(gray, cv2.CV_32F).var()) for gray in grays])
+    low, high = np.quantile(looks, (1 / 3, 2 / 3), axis=0)
+    less, more = (looks < low).T, (looks > high).T
+    kinds = {"dark": less[0], "bright": more[0], "blurred": less[1], "sharp": more[1]}
+    folders = np.array(["/".join(name.split(os.sep)[1:-1]) for name in images.filenames])
+    kinds |= {f"folder {folder}": folders == folder for folder in np.unique(folders) if folder}
+    most = len(right) - FEWEST
+    kinds = {name: chosen for name, chosen in kinds.items() if FEWEST <= chosen.sum() <= most}
     rows = []
-    for name, chosen in found.items():
-        if FEWEST <= chosen.sum() <= len(right) - FEWEST:
-            table = [[(side & hit).sum() for hit in (right, ~right)] for side in (chosen, ~chosen)]
-            rows.append(
-                {
-                    "slice": name,
-                    "images": int(chosen.sum()),
-                    "accuracy": float(right[chosen].mean()),
-                    "rest": float(right[~chosen].mean()),
-                    "p_value": float(fisher_exact(table).pvalue),
-                }
-            )
-    for row in rows:
-        row["differs"] = row["p_value"] < BEYOND_CHANCE / len(rows)
+    for name, chosen in kinds.items():
+        sides = right[chosen], right[~chosen]
+        p_value = fisher_exact([[side.sum(), (~side).sum()] for side in sides]).pvalue
+        rows.append(
+            {
+                "slice": name,
+                "images": int(chosen.sum()),
+                "accuracy": float(sides[0].mean()),
+                "rest": float(sides[1].mean()),
+                "p_value": float(p_value),
+                "differs": bool(p_value < BEYOND_CHANCE / len(kinds)),
+            }
+        )
     return sorted(rows, key=lambda row: row["p_value"])

@@ -1,9 +1,10 @@
 """Unknown: images that are unlike the training images, or of which the network is unsure.
 
-Three things can be strange about an image: its features' distance to the nearest class in units of
-the spread within classes (a Mahalanobis distance with a diagonal covariance), the angle to the
-nearest class, and the entropy of its probabilities. Each is ranked among validation images, and the
-largest rank counts: which of them tells depends on the stranger, as `benchmarks/unknown.py` shows.
+Three things can be strange about an image: the entropy of its probabilities, its features' distance
+to the nearest class in units of the spread within classes (a Mahalanobis distance with a diagonal
+covariance), and the angle to the nearest class. Each is measured by what is usual of validation
+images, and the squares of what is beyond it are added: which of them tells depends on the
+stranger, as `benchmarks/unknown.py` shows.
 """
 
 import dataclasses
@@ -14,10 +15,12 @@ import numpy as np
 
 from foldernet.option_types import Options as BaseOptions
 from foldernet.option_types import Range
+from foldernet.terminal import UserError
 
-RANKS = 101  # quantiles that are kept of what validation images have
-MOST_NUMBERS = 400_000  # of class means; they are kept as text, in 4 MB at most
-SMALLEST = 1e-6  # of a spread, as a share of the usual one
+HIGH = 0.95  # share of validation images that are less strange than what counts as 1
+MOST_NUMBERS = 200_000  # of class means; they are kept as text, in 3 MB at most
+SMALLEST = 1e-6  # spread of a feature, which may be the same of all images
+TOLERANCE = 1e-3  # by which a score may differ where images are computed in other batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,35 +44,45 @@ def fit(
         probabilities: (m, classes) of them, calibrated.
     """
     there, where = np.unique(labels, return_inverse=True)
-    means = np.stack([features[where == at].mean(axis=0) for at in range(len(there))])
-    spreads = [(features - means[where]).std(axis=0), features.std(axis=0)]
-    spreads = [spread + SMALLEST * (spread.mean() or 1) for spread in spreads]
-    if means.size > MOST_NUMBERS:
-        means = means[:0]  # probabilities alone will tell
-    known = {"means": means, "center": features.mean(axis=0)}
-    known |= {"spread_within": spreads[0], "spread": spreads[1]}
-    known = {name: _rounded(value) for name, value in known.items()}
-    strange = _strangeness(known, held_out, probabilities)
-    steps = np.linspace(0, 1, RANKS)
-    known["quantiles"] = _rounded(np.quantile(strange, steps, axis=0).T)
-    known["ranks"] = _rounded(np.quantile(_rank(known, strange), steps))
+    known = {}
+    if len(there) * features.shape[1] <= MOST_NUMBERS:  # or probabilities alone will tell
+        means = np.stack([features[where == at].mean(axis=0) for at in range(len(there))])
+        known = {"means": means, "center": features.mean(axis=0)}
+        known["spread"] = features.std(axis=0) + SMALLEST
+        known["spread_within"] = (features - means[where]).std(axis=0) + SMALLEST
+        # Five digits, so that they are short as text.
+        known = {n: np.vectorize(lambda x: float(f"{x:.5g}"))(v) for n, v in known.items()}
+    strange = strangeness(known, held_out, probabilities)
+    known["usual"], known["high"] = np.quantile(strange, (0.5, HIGH), axis=0)
+    known["scores"] = np.sort(score(known, strange))
     return {name: value.tolist() for name, value in known.items()}
 
 
 def extend(predictor: Any) -> None:
     """Have a predictor tell strangers, if its file says how; `predictor.reject` is the share of
-    good images that it may reject."""
-    kept = predictor.metadata.get("unknown")
-    predictor.reject = Options.reject
-    if not kept:
+    good images that it may reject.
+
+    Raises:
+        UserError: what the file says doesn't fit its network.
+    """
+    kept, predictor.reject = predictor.metadata.get("unknown"), Options.reject
+    if kept is None or not hasattr(predictor, "classes"):
         return
-    known = {name: np.asarray(value) for name, value in kept.items()}
 
     def is_unknown(features: np.ndarray, probabilities: np.ndarray) -> bool:
-        rank = _rank(known, _strangeness(known, features[None], probabilities[None]))[0]
-        steps = np.linspace(0, 1, RANKS)
-        return bool(rank > np.interp(1 - predictor.reject, steps, known["ranks"]))
+        usual, strange = known["scores"], strangeness(known, features[None], probabilities[None])
+        most = usual[len(usual) - 1 - int(predictor.reject * len(usual))]
+        return bool(predictor.reject > 0 and score(known, strange)[0] > most + TOLERANCE)
 
+    try:
+        known = {name: np.array(value, float) for name, value in kept.items()}
+        (_, width), (_, classes) = predictor.network.output_shape
+        is_unknown(np.zeros(width), np.full(classes, 1 / classes))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"'{predictor.path}' contradicts itself: what it tells unknown images by doesn't fit"
+            " its network. Use another copy of it."
+        ) from error
     predictor.is_unknown = is_unknown
 
 
@@ -79,29 +92,21 @@ def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterabl
     return results
 
 
-def _strangeness(known: dict, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Distance, angle and entropy of each image, the larger the stranger: (n, 1 or 3) float."""
-    shares = np.maximum(probabilities, 1e-12)
-    found = [-(shares * np.log(shares)).sum(axis=1)]
-    if len(means := known["means"]):
-        apart = [((features - mean) / known["spread_within"]) ** 2 for mean in means]
+def strangeness(known: dict, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Entropy, distance and angle of each image, the larger the stranger: (n, 1 or 3) float."""
+    found = [-(probabilities * np.log(probabilities + 1e-12)).sum(axis=1)]
+    if "means" in known:
+        features = np.asarray(features, float)
+        apart = [((features - mean) / known["spread_within"]) ** 2 for mean in known["means"]]
         found.append(np.min([squares.mean(axis=1) for squares in apart], axis=0))
-        seen, classes = ((each - known["center"]) / known["spread"] for each in (features, means))
-        seen, classes = (
-            each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12)
-            for each in (seen, classes)
-        )
-        found.append(-(seen @ classes.T).max(axis=1))
+        both = [(each - known["center"]) / known["spread"] for each in (features, known["means"])]
+        units = [each / (np.linalg.norm(each, axis=1, keepdims=True) + 1e-12) for each in both]
+        found.append(-(units[0] @ units[1].T).max(axis=1))
     return np.stack(found, axis=1)
 
 
-def _rank(known: dict, strange: np.ndarray) -> np.ndarray:
-    """The largest of the ranks that an image has among validation images, 0..1: (n,)."""
-    steps = np.linspace(0, 1, RANKS)
-    pairs = zip(strange.T, known["quantiles"], strict=True)
-    return np.max([np.interp(values, quantiles, steps) for values, quantiles in pairs], axis=0)
-
-
-def _rounded(array: np.ndarray) -> np.ndarray:
-    """To five digits, so that they are short as text."""
-    return np.vectorize(lambda value: float(f"{value:.5g}"), otypes=[float])(array)
+def score(known: dict, strange: np.ndarray) -> np.ndarray:
+    """How strange images are in all, (n,) float from 0 on: the squares of how far each measure is
+    above its median, in units in which `HIGH` of validation images are below 1, added."""
+    beyond = (strange - known["usual"]) / (known["high"] - known["usual"] + SMALLEST)
+    return (np.maximum(beyond, 0) ** 2).sum(axis=1)

@@ -63,7 +63,7 @@ class Classifier(Predictor):
 
     SCHEMA: ClassVar = Predictor.SCHEMA | {
         "classes": _are_classes,
-        "temperature": lambda value: isinstance(value, float) and value > 0,
+        "temperature": lambda value: isinstance(value, float) and 0.01 < value < 100,
     }
     Result: ClassVar = ClassPrediction
 
