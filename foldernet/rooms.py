@@ -33,7 +33,7 @@ SHIPPED = [
     "foldernet.shipped",
 ]
 # The modules below may each have `Options`, a dataclass of the options that they add to a training,
-# and are imported before TensorFlow.
+# and ONLY_WITH, the class of options that they are added to; they are imported before TensorFlow.
 #
 # They look at the images before training:
 #   explain(options, error), which raises a better UserError than that there are none, if it can
@@ -60,7 +60,7 @@ PREPARE_NETWORK = [
 STAGES = [
     "foldernet.pretrained.stages",
 ]
-# They add augmentations, to modes that have any; `Options` are of those modes alone:
+# They add augmentations, to modes that have any:
 #   ROWS: of `foldernet.augmentations.Row`, drawn after those that there are
 #   preset(given) -> options, by name, that stand in for defaults where these are given
 AUGMENTATIONS = [
@@ -103,10 +103,6 @@ AFTER_PREDICTION = [
     "foldernet.checks.size",
     "foldernet.interchange.writers",
 ]
-# Package -> the modes that its options are for, if they aren't for all.
-ONLY_FOR = {
-    "foldernet.pretrained.stages": ["classify"],
-}
 # `foldernet NAME` -> the function that it runs, as module:function.
 COMMANDS = {
     "train": "foldernet.commands:train",
@@ -165,8 +161,7 @@ def options_class(mode: str) -> type[TrainOptions]:
     """The options of a training in a mode: the mode's own, and those of optional packages."""
     own = task_class(mode).Options
     packages = [*BEFORE_TRAINING, *PREPARE_NETWORK, *STAGES, *ADAPT_TRAINING, *AROUND_TRAINING]
-    packages = [name for name in packages if mode in ONLY_FOR.get(name, TASKS)]
-    return with_options(own, packages + AUGMENTATIONS * issubclass(own, AugmentationOptions))
+    return with_options(own, packages + AUGMENTATIONS)
 
 
 def options_and_defaults(given: dict) -> tuple[type[TrainOptions], dict]:
@@ -187,7 +182,8 @@ def predict_options() -> type[PredictOptions]:
 def with_options(own: type[Options], packages: list[str]) -> type:
     """Options with those of packages, and with a --mode, if there is one, that lists the modes."""
     # Last in the help come the options of the first base.
-    added = (module.Options for module in modules(packages) if hasattr(module, "Options"))
+    fit = [each for each in modules(packages) if issubclass(own, getattr(each, "ONLY_WITH", own))]
+    added = (module.Options for module in fit if hasattr(module, "Options"))
     namespace = {"__doc__": own.__doc__, "__module__": own.__module__}
     if hasattr(own, "mode"):
         mode = Annotated[Literal[*TASKS], arg(help="What is learned.")]

@@ -73,10 +73,9 @@ def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
             if error.filename or error.errno not in (errno.EPIPE, errno.ENOSPC):
                 raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if error.errno == errno.EPIPE:  # as `head` does
-                return 128 + 13
-            status("error: Standard output can't be written; its disk is full.")
-            return 1
+            if error.errno == errno.ENOSPC:
+                status("error: Standard output can't be written; its disk is full.")
+            return 128 + 13
         except KeyboardInterrupt:
             status("\nstopped")
             return 130

@@ -463,6 +463,6 @@ def test_a_full_disk_behind_standard_output_is_told_in_a_sentence(at_run, stripe
     command = [sys.executable, ROOT / "predict.py", stripes_folder / "val", "--run", "first"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 1
+    assert done.returncode == 128 + 13
     assert "Standard output can't be written; its disk is full." in done.stderr
     assert "Traceback" not in done.stderr

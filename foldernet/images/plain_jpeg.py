@@ -30,7 +30,7 @@ def read(path: str, least: int | None) -> tuple[np.ndarray, tuple[int, int], int
             decoded that much smaller, as by Pillow's draft. None decodes all.
 
     Returns:
-        (height, width, 3) uint8, as stored; (width, height) of the file; and the EXIF orientation.
+        (height, width, 3) uint8, as stored; (height, width) of the file; and the EXIF orientation.
         None where it isn't plain.
     """
     if not path.lower().endswith(EXTENSIONS):
@@ -40,19 +40,19 @@ def read(path: str, least: int | None) -> tuple[np.ndarray, tuple[int, int], int
             content = file.read(BYTES + 1)
         if len(content) > BYTES or not (found := _header(content)):
             return None
-        (width, height), orientation = found
+        (height, width), orientation = found
         scale = min(width // least, height // least) if least else 1
         scale = next(each for each in SCALES if max(scale, 1) >= each)
         small = {"min_height": -(-height // scale), "min_width": -(-width // scale)}
         if small["min_height"] * small["min_width"] > PIXELS:
             return None
-        return simplejpeg.decode_jpeg(content, "RGB", **small), (width, height), orientation
+        return simplejpeg.decode_jpeg(content, "RGB", **small), (height, width), orientation
     except (OSError, ValueError, IndexError, struct.error, limits.TooCostlyError):
         return None
 
 
-def _header(content: bytes) -> tuple[tuple[int, int], int] | None:
-    """(width, height), and the orientation; None where the segments before the pixels aren't those
+def _header(content: bytes) -> tuple[list[int], int] | None:
+    """[height, width], and the orientation; None where the segments before the pixels aren't those
     of a plain JPEG."""
     size, orientation, at = None, 1, 2
     if content[:2] != b"\xff\xd8":
@@ -68,11 +68,10 @@ def _header(content: bytes) -> tuple[tuple[int, int], int] | None:
                 return None  # of several scans all is kept in memory
             return size and (size, orientation)
         if kind == BASELINE and not size:
-            precision, height, width, channels = struct.unpack_from(">BHHB", segment)
-            allowed = 0 < width * height < limits.allowed(limits.JPEG_PIXEL_LIMIT)
+            precision, *size, channels = struct.unpack_from(">BHHB", segment)
+            allowed = 0 < size[0] * size[1] < limits.allowed(limits.JPEG_PIXEL_LIMIT)
             if precision != 8 or channels not in (1, 3) or not allowed:
                 return None
-            size = width, height
         elif kind == EXIF and segment[:6] == b"Exif\0\0":
             exif = Image.Exif()
             exif.load(segment)

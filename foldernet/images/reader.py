@@ -140,16 +140,13 @@ def read_with_header(path, size=None, rule: Rule | None = None) -> tuple[np.ndar
     path, rule = os.fspath(path), rule or Rule()
     least = DRAFT_MARGIN * max(size) if size and rule.interpolation == "area" else None
     if plain := plain_jpeg.read(path, least):
-        pixels, (width, height), orientation = plain
+        pixels, sides, orientation = plain
         if orientation in UPRIGHT:
             pixels = np.asarray(_upright(Image.fromarray(pixels), orientation))
-            width, height = (height, width) if orientation >= 5 else (width, height)
-        simple = rule.color_mode == "rgb" and not rule.keep_aspect_ratio and (least or not size)
-        if simple:
-            pixels = _resized(pixels, size) if size else pixels
-        else:
-            pixels = converted(Image.fromarray(pixels), size, rule)
-        return pixels, Header("JPEG", height, width)
+            sides = sides[::-1] if orientation >= 5 else sides
+        if rule.color_mode != "rgb" or rule.keep_aspect_ratio or (size and not least):
+            return converted(Image.fromarray(pixels), size, rule), Header("JPEG", *sides)
+        return _resized(pixels, size) if size else pixels, Header("JPEG", *sides)
     with opened(path) as (image, extra):
         size_in_file = image.size  # draft changes it
         if least:

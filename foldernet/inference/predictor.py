@@ -167,8 +167,8 @@ class Predictor:
 
     def _answers(self, batch: list[tuple[str, np.ndarray | ImageError]]) -> Iterator[Prediction]:
         images = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
-        found = zip(*self.network.predict_on_batch(np.stack(images)), strict=True) if images else ()
-        found = iter(found)
+        found = self.network.predict_on_batch(np.stack(images)) if images else ()
+        found = zip(*found, strict=True)
         for name, pixels in batch:
             if isinstance(pixels, ImageError):
                 yield self.Result(name, error=pixels.reason)

@@ -4,10 +4,11 @@ import dataclasses
 from typing import Any, Literal
 
 from foldernet import augmentations
-from foldernet.augmentations import Row
+from foldernet.augmentations import AugmentationOptions, Row
 from foldernet.option_types import Range
 from foldernet.photo_augmentation import boxes, colors, mixing, trivial
 
+ONLY_WITH = AugmentationOptions
 ROWS = (
     Row("brightness_range", tuple[float, float] | None, None, None, Range(0),
         "Multiply the pixels by a factor between these two.",

@@ -2,11 +2,13 @@
 
 import dataclasses
 
+from foldernet.options import ClassifyOptions
 from foldernet.pretrained.choice import PretrainedOptions, starts_from_imagenet
 from foldernet.training.runs import Run
 from foldernet.training.stage import Stage
 
 Options = PretrainedOptions
+ONLY_WITH = ClassifyOptions
 FEW = 20  # validation images, with fewer of which cross-validation says more
 LAST = 0.25  # the share of its layers that --fine-tune last trains, counted from the output
 

@@ -134,8 +134,7 @@ class HistoryFile(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.history.append(logs)
         names = sorted(logs)
-        cells = ([row.get(name, "") for name in names] for row in self.history)
-        rows = [[number, *row] for number, row in enumerate(cells)]
+        rows = [[number, *map(row.get, names)] for number, row in enumerate(self.history)]
         files.write_csv(self.path, [["epoch", *names], *rows])
 
 

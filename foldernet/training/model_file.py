@@ -90,8 +90,8 @@ def with_features(model: "keras.Model") -> "keras.Model":
     import keras
 
     last, output = model.layers[-1], model.outputs[0]
-    inner = last.input if isinstance(last, keras.layers.Dense) else output
-    return keras.Model(model.inputs[0], [inner, output])
+    features = last.input if isinstance(last, keras.layers.Dense) else output
+    return keras.Model(model.inputs[0], [features, output])
 
 
 def weights_member(path: Path) -> bytes:
