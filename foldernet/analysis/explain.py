@@ -37,7 +37,8 @@ def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterabl
 def _explained(predictor: Any, results: Iterable[Any]) -> Iterator[Any]:
     import cv2
 
-    from foldernet.analysis.heat_maps import grad_cam, overlaid
+    with terminal.quiet_tensorflow():
+        from foldernet.analysis.heat_maps import grad_cam, overlaid
 
     for result in results:
         if result.ranking:
