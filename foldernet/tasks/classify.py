@@ -45,13 +45,11 @@ class Classify(Task):
     def report(self, dataset, batches, model, log, run):
         from foldernet.evaluation.scores import classification_scores
 
-        found, outputs = {}, self.outputs
+        found, of_all = {}, (dataset.classes, self._loss())
         for split in ("validation", "test"):
             if split in batches and len(dataset.splits[split]):
-                outputs[split] = model.predict(batches[split], verbose=0)
-                found[split] = classification_scores(
-                    batches[split].classes, outputs[split], dataset.classes, self._loss()
-                )
+                shares = self.outputs[split] = model.predict(batches[split], verbose=0)
+                found[split] = classification_scores(batches[split].classes, shares, *of_all)
         return found.pop("validation") | found
 
     def _loss(self):

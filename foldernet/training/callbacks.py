@@ -175,7 +175,5 @@ class BestModel(keras.callbacks.Callback):
             UserError: no epoch gave a number, or the file is damaged.
         """
         if self.best_epoch is None:
-            raise UserError(
-                "The validation loss was NaN or infinite in every epoch. Lower --learning-rate."
-            )
+            raise UserError("Every validation loss is NaN or infinite. Lower --learning-rate.")
         return model_file.load_model(self.path)
