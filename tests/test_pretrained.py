@@ -192,11 +192,29 @@ def test_a_training_solves_the_head(tmp_path, capsys):
     assert "0.png: dark" in capsys.readouterr().out
 
 
+TINY = """
+import keras
+from keras import layers
+
+
+def tiny(input_shape, classes):
+    images = keras.Input(input_shape)
+    x = layers.Conv2D(8, 3, strides=4, activation="relu")(layers.Rescaling(1 / 255)(images))
+    x = layers.BatchNormalization()(x)
+    x = layers.GlobalAveragePooling2D(name="features")(x)
+    return keras.Model(images, layers.Dense(classes, activation="softmax")(x), name="tiny")
+"""
+
+
 def test_fine_tuning_begins_with_the_solved_head_and_is_resumed_bit_for_bit(
     tmp_path, monkeypatch, capsys
 ):
+    """With a network that is small enough to be trained several times here."""
+    monkeypatch.setattr(stages, "starts_from_imagenet", lambda options: True)
+    Path("tiny.py").write_text(TINY)
     folder = written(tmp_path / "set", photograph)
-    arguments = [str(folder), *["--image-size", "96", "--fine-tune", "last", "--epochs", "2"]]
+    arguments = [str(folder), *["--model", "tiny.py", "--image-size", "32"]]
+    arguments += ["--fine-tune", "last", "--epochs", "2"]
     assert train.main([*arguments, "--name", "whole"]) == 0
     with open("models/whole/history.csv") as file:
         solved, *_ = rows = list(csv.DictReader(file))
