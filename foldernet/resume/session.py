@@ -1,7 +1,6 @@
 """A training that survives interruptions, in place of `foldernet.training.session`."""
 
 import dataclasses
-import os
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +15,6 @@ from foldernet.terminal import UserError
 from foldernet.training import runs
 from foldernet.training.runs import METRICS, Run
 from foldernet.training.session import Session
-
-METRICS_BEFORE = "metrics-before.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +74,10 @@ class ResumableSession(Session):
 
     def describe(self, options, dataset, paths):
         folder = self.run.models
-        described, now = record.describe(options, dataset), record.surroundings()
-        hashes = record.hashes_of(paths, options.cache)
+        now, hashes = record.describe(options, dataset), record.hashes_of(paths, options.cache)
         if not options.resume:
             files.write_json(folder / record.FILES, hashes)
-            files.write_json(folder / record.CONFIG, described | now)
+            files.write_json(folder / record.CONFIG, now)
             return
         record.check_same_files(self.run, hashes)
         before = record.read(folder / record.CONFIG)
@@ -90,9 +86,8 @@ class ResumableSession(Session):
                 "this run began with other versions of Python or its packages, as config.json"
                 " says; the last digits may differ from those of an uninterrupted run"
             )
-        if (folder / METRICS).exists():  # of a run that continues, they aren't final
-            os.replace(folder / METRICS, folder / METRICS_BEFORE)
-        changed = {"config": described["config"], "resumed": [*before.get("resumed", []), now]}
+        (folder / METRICS).unlink(missing_ok=True)  # of a run that continues, they aren't final
+        changed = {"config": now["config"], "resumed": [*before.get("resumed", []), now]}
         files.write_json(folder / record.CONFIG, before | changed)
 
     def watch(self, batches, callbacks, last):
