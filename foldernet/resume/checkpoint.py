@@ -1,13 +1,7 @@
-"""What saves a run while `fit` runs, restores it, and shuts it down in good order."""
+"""What saves a run while `fit` runs, and restores it."""
 
-import contextlib
 import math
-import os
-import signal
-import threading
 import time
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -16,24 +10,9 @@ import numpy as np
 from foldernet.resume import state as states
 from foldernet.resume.state import State
 from foldernet.terminal import UserError
-from foldernet.training.runs import Run
 
 # Of Keras's own callbacks, what has to outlive a restart; ours name it themselves, in `kept`.
 KEPT_OF_KERAS = {keras.callbacks.EarlyStopping: ("best", "wait", "best_epoch")}
-
-
-class Stopped(UserError):
-    """A signal asked the program to end, and it has ended in good order.
-
-    Attributes:
-        exit_status: 128 plus the signal's number, as shells expect: 130 of Ctrl-C, 143 of SIGTERM.
-    """
-
-    heading = "\n"
-
-    def __init__(self, text: str, signal_number: int):
-        super().__init__(text)
-        self.exit_status = 128 + signal_number
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -58,8 +37,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def __init__(self, session, batches, callbacks: list):
         super().__init__()
-        self.run, self.history, options = session.run, session.history, session.options
-        self.folder, self.batches, self.callbacks = self.run.models, batches, callbacks
+        self.session, self.history, options = session, session.history, session.options
+        self.folder, self.batches, self.callbacks = session.run.models, batches, callbacks
         self.epochs, self.seconds = options.epochs, 60 * options.state_minutes
         self.state = state = states.read(self.folder) if options.resume else None
         self.history += state.history if state else []
@@ -124,10 +103,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _write(self, batch: int) -> None:
         """Write the state before `batch` of this epoch, and stop if a signal asked for that."""
         self.written = time.monotonic()
-        arrays = {
-            name: keras.ops.convert_to_numpy(variable)
-            for name, variable in _variables(self.model).items()
-        }
+        arrays = {name: variable.numpy() for name, variable in _variables(self.model).items()}
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise self._diverged("weights")  # a ReLU can make a finite loss of them
         callbacks = {type(callback).__name__: _kept(callback) for callback in self.callbacks}
@@ -135,60 +111,13 @@ class Checkpoint(keras.callbacks.Callback):
         state = State(self.epoch, batch, arrays, callbacks, self.history, self.logs, ended)
         states.write(self.folder, state)
         if self.signal:
-            name = signal.Signals(self.signal).name
-            raise Stopped(f"Stopped by {name}. Resume: {resume_command(self.run)}", self.signal)
+            raise self.session.stopped(self.signal)
 
     def _diverged(self, what: str) -> UserError:
         return UserError(
             f"The {what} became NaN or infinite in epoch {self.epoch + 1}: training diverged. Lower"
             f" --learning-rate, and start again; what was learned is kept in '{self.folder}'."
         )
-
-
-@contextlib.contextmanager
-def graceful_shutdown(session) -> Iterator[None]:
-    """Have SIGTERM and Ctrl-C end the run after the current step, and a second one at once; say how
-    to resume when the disk fails. In a thread that isn't the main one, signals are left alone.
-
-    Args:
-        session: a `foldernet.resume.session.ResumableSession` with an opened run.
-
-    Raises:
-        UserError: a file can't be written.
-    """
-
-    command = resume_command(session.run)
-
-    def stop(number, _frame):
-        checkpoint = session.checkpoint
-        if checkpoint is None or checkpoint.ended:  # what is being done can soon be done again
-            raise Stopped(f"Stopped. Resume: {command}", number)
-        if checkpoint.signal:
-            os._exit(128 + number)
-        checkpoint.signal = number
-        # Not print: the signal may have come in the middle of one.
-        os.write(2, b"\nStopping after this step; once more stops at once, and loses it.\n")
-
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        with warnings.catch_warnings():
-            # An epoch that is resumed in its middle is shorter than Keras expects.
-            warnings.filterwarnings("ignore", "Your input ran out of data")
-            yield
-    except OSError as error:
-        raise UserError(
-            f"The run can't be written ({error}). Correct that, and resume: {command}"
-        ) from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def resume_command(run: Run) -> str:
-    """What continues a run."""
-    return f"python train.py --resume --name {run.name}"
 
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:

@@ -1,7 +1,12 @@
 """A training that survives interruptions, in place of `foldernet.training.session`."""
 
+import contextlib
 import dataclasses
+import os
+import signal
 import tempfile
+import threading
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +55,20 @@ def check_writable() -> None:
                 f"'{folder}/' in '{Path.cwd()}' can't be written to ({error.strerror}). Make it"
                 " writable, or run this in another folder."
             ) from error
+
+
+class Stopped(UserError):
+    """A signal asked the program to end, and it has ended in good order.
+
+    Attributes:
+        exit_status: 128 plus the signal's number, as shells expect: 130 of Ctrl-C, 143 of SIGTERM.
+    """
+
+    heading = "\n"
+
+    def __init__(self, text: str, signal_number: int):
+        super().__init__(text)
+        self.exit_status = 128 + signal_number
 
 
 class ResumableSession(Session):
@@ -101,10 +120,49 @@ class ResumableSession(Session):
         self.callbacks.insert(0, self.checkpoint)
         self.ended = self.checkpoint.ended
 
+    @contextlib.contextmanager
     def running(self):
-        from foldernet.resume.checkpoint import graceful_shutdown
+        """Have SIGTERM and Ctrl-C end the run after the current step, and a second one at once; say
+        how to resume when the disk fails. In a thread that isn't the main one, signals are left
+        alone.
 
-        return graceful_shutdown(self)
+        Raises:
+            UserError: a file can't be written.
+        """
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
+        before = {number: signal.signal(number, self._stop) for number in numbers}
+        try:
+            with warnings.catch_warnings():
+                # An epoch that is resumed in its middle is shorter than Keras expects.
+                warnings.filterwarnings("ignore", "Your input ran out of data")
+                yield
+        except OSError as error:
+            raise UserError(
+                f"The run can't be written ({error}). Correct that, and resume: {self.command}"
+            ) from error
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number, _frame):
+        if self.checkpoint is None or self.checkpoint.ended:  # the rest can soon be done again
+            raise self.stopped(number)
+        if self.checkpoint.signal:
+            os._exit(128 + number)
+        self.checkpoint.signal = number
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nStopping after this step; once more stops at once, and loses it.\n")
+
+    def stopped(self, number: int) -> Stopped:
+        """How the program ends once what a signal interrupts is safe."""
+        name = signal.Signals(number).name
+        return Stopped(f"Stopped by {name}. Resume: {self.command}", number)
+
+    @property
+    def command(self) -> str:
+        """What continues the run."""
+        return f"python train.py --resume --name {self.run.name}"
 
     def end(self):
         super().end()
