@@ -33,7 +33,7 @@ def posterize(image, strength):
 
 def solarize(image, strength):
     """Inverts what is brighter than a level."""
-    return np.where(image > 255 * (1 - abs(strength)), 255 - image, image)
+    return image ^ np.uint8(255) * (image > int(255 * (1 - abs(strength))))
 
 
 def autocontrast(image, strength):
