@@ -55,8 +55,7 @@ def split(stages: list[Stage]) -> tuple[list[Stage], list[tuple[str, str]]]:
         *solution, strength, accuracy = solve(training.features, training.labels, weight)
         dense.set_weights(solution)
         facts = [("head", f"solved on {training.n:,} images, strength {strength:g}")]
-        few = seen["validation"].n
-        if few < FEW and accuracy is not None:
+        if accuracy is not None and (few := seen["validation"].n) < FEW:
             says = f"{few} validation images say little; cross-validation of training says more"
             facts.append(("score", f"{accuracy:.3f}, since {says}"))
     layers = [layer for layer in network.layers if layer.weights]

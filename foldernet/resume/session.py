@@ -94,20 +94,20 @@ class ResumableSession(Session):
     def describe(self, options, dataset, paths):
         folder = self.run.models
         now, hashes = record.describe(options, dataset), record.hashes_of(paths, options.cache)
-        if not options.resume:
+        if options.resume:
+            record.check_same_files(self.run, hashes)
+            before = record.read(folder / record.CONFIG)
+            if now["versions"] != before["versions"]:
+                terminal.warn(
+                    "this run began with other versions of Python or its packages, as config.json"
+                    " says; the last digits may differ from those of an uninterrupted run"
+                )
+            resumed = [*before.get("resumed", []), now]
+            now = before | {"config": now["config"], "resumed": resumed}
+            (folder / METRICS).unlink(missing_ok=True)  # of a run that continues, not final
+        else:
             files.write_json(folder / record.FILES, hashes)
-            files.write_json(folder / record.CONFIG, now)
-            return
-        record.check_same_files(self.run, hashes)
-        before = record.read(folder / record.CONFIG)
-        if now["versions"] != before["versions"]:
-            terminal.warn(
-                "this run began with other versions of Python or its packages, as config.json"
-                " says; the last digits may differ from those of an uninterrupted run"
-            )
-        (folder / METRICS).unlink(missing_ok=True)  # of a run that continues, they aren't final
-        changed = {"config": now["config"], "resumed": [*before.get("resumed", []), now]}
-        files.write_json(folder / record.CONFIG, before | changed)
+        files.write_json(folder / record.CONFIG, now)
 
     def watch(self, batches, callbacks, last):
         from foldernet.resume.checkpoint import Checkpoint
