@@ -233,6 +233,13 @@ def test_a_finished_run_goes_on_as_a_longer_one_if_more_epochs_are_asked_for(
         assert Path("models/more/best.keras").read_bytes() == best
 
 
+def test_a_run_that_has_the_epochs_that_are_asked_for_ends_with_its_report(halted):
+    best = (halted / "best.keras").read_bytes()
+    assert train.main(["--resume", "--epochs", "1"]) == 0
+    assert (halted / "best.keras").read_bytes() == best
+    assert json.loads((halted / "metrics.json").read_text())["epochs"] == 1
+
+
 def test_patience_outlives_a_restart(stripes_folder, monkeypatch):
     still = ["--learning-rate", "0", "--weight-decay", "0", "--schedule", "constant"]
     stopping = ["--epochs", "30", "--early-stopping", "3", "--batch-size", "16"]

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 from foldernet import terminal
-from foldernet.resume.checkpoint import Stopped
+from foldernet.resume.session import Stopped
 from foldernet.terminal import UserError
 
 

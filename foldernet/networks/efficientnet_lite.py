@@ -186,9 +186,8 @@ def read_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
 
 def _view(storage: np.ndarray, offset: int, shape: tuple, strides: tuple, *_: Any) -> np.ndarray:
     """A tensor, few of which are contiguous; NumPy checks that it lies within the storage."""
-    size = storage.itemsize
-    steps = [size * stride for stride in strides]
-    return np.ndarray(shape, storage.dtype, storage, size * offset, steps)
+    steps = [storage.itemsize * stride for stride in strides]
+    return np.ndarray(shape, storage.dtype, storage, storage.itemsize * offset, steps)
 
 
 ALLOWED = {

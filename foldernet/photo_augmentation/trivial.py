@@ -13,7 +13,6 @@ from foldernet.photo_augmentation.colors import NEUTRAL, jitter
 # Largest change of shear x and y, position x and y in shares, and angle in radians.
 MOVES = (0.99, 0.99, 32 / 224, 32 / 224, np.deg2rad(135))
 FACTOR = 0.99  # largest change of brightness, contrast, saturation and sharpness, which are 1
-LEVELS = np.arange(256)
 SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
 
 
@@ -34,10 +33,7 @@ def posterize(image, strength):
 
 def solarize(image, strength):
     """Inverts what is brighter than a level."""
-    import cv2
-
-    inverted = 255 * (1 - abs(strength)) < LEVELS
-    return cv2.LUT(image, np.where(inverted, 255 - LEVELS, LEVELS).astype(np.uint8))
+    return image ^ np.uint8(255) * (image > int(255 * (1 - abs(strength))))
 
 
 def autocontrast(image, strength):

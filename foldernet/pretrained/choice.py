@@ -25,15 +25,12 @@ SAMPLE, SIDE = 64, 64  # images that are looked at, and pixels per side of what 
 # pictures (0.05 and 0.07), matplotlib's icons (0.63 and 0.21), and letters and shapes of flat color
 # that were saved as JPEG (0.75 and 0.62, 0.46 and 0.48); and of 97% of samples of ten images.
 COMMON, DISTINCT = 0.1, 0.7
-SMALL = 64  # pixels; larger photographs are seen at the size that the networks were trained at
-SIZES = {"small": 128, "large": 224}
+SMALL, ENLARGED = 64, 128  # pixels; larger photographs are seen at the networks' own size
 # Of keras.applications, which can't be asked before TensorFlow is imported; all others take 224.
 OWN_SIZES = {"InceptionResNetV2": 299, "InceptionV3": 299, "Xception": 299, "NASNetLarge": 331}
-OWN_SIZES |= {"EfficientNetB1": 240, "EfficientNetB2": 260, "EfficientNetB3": 300}
-OWN_SIZES |= {"EfficientNetB4": 380, "EfficientNetB5": 456, "EfficientNetB6": 528}
-OWN_SIZES |= {"EfficientNetB7": 600, "EfficientNetV2B1": 240, "EfficientNetV2B2": 260}
-OWN_SIZES |= {"EfficientNetV2B3": 300, "EfficientNetV2S": 384}
-OWN_SIZES |= {"EfficientNetV2M": 480, "EfficientNetV2L": 480}
+OWN_SIZES |= {"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480}
+for number, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600)):  # V2 ends with B3
+    OWN_SIZES |= {f"EfficientNetB{number}": size, f"EfficientNetV2B{number}": size}
 MANY = 1000  # training images, from which on it pays to train more than the last layer
 # The first epoch only scores the solved last layer.
 EPOCHS = {"head": 1, "last": 9, "all": 9}
@@ -76,11 +73,9 @@ def choose(options: PretrainedOptions, dataset: Dataset) -> PretrainedOptions:
     name, _, variant = model.partition(":")
     if name not in NETWORKS:
         return dataclasses.replace(options, **found)
-    if options.image_size is None and name == "applications":
-        found["image_size"] = OWN_SIZES.get(variant, SIZES["large"])
-    elif options.image_size is None:
-        *_, side = look()
-        found["image_size"] = SIZES["small" if side <= SMALL else "large"]
+    if options.image_size is None:
+        small = name == NETWORKS[0] and look()[2] <= SMALL
+        found["image_size"] = ENLARGED if small else OWN_SIZES.get(variant, 224)
     weights = name == "applications" and getattr(options, "weights", None)
     start = "pretrained=false" if weights or not options.pretrained else None
     if options.pretrained and weights and weights.suffix == ".h5":
@@ -88,8 +83,7 @@ def choose(options: PretrainedOptions, dataset: Dataset) -> PretrainedOptions:
     if start and start not in options.model_options:
         found["model_options"] = (*options.model_options, start)
     if options.fine_tune == "auto":
-        many = len(dataset.splits["training"]) >= MANY
-        found["fine_tune"] = "all" if many else "head"
+        found["fine_tune"] = "all" if len(dataset.splits["training"]) >= MANY else "head"
     options = dataclasses.replace(options, **found)
     if not starts_from_imagenet(options) or options.fine_tune == "none":
         return options

@@ -32,13 +32,11 @@ def frozen_features(
     kept = "memory" if mode == "off" else mode
     shape = (views * width * np.dtype("float32").itemsize,)
     store = ArrayStore(len(pixels), pixels.path_of, None, shape, purpose, kept)
-    unread = set()
     missing = store.missing
     chunks = [missing[at : at + AT_ONCE] for at in range(0, len(missing), AT_ONCE)]
     for chunk in terminal.progress(chunks, "Computing features", len(chunks)):
-        images = dict(zip(chunk.tolist(), pixels.rows(chunk), strict=True))
-        readable = {at: row for at, row in images.items() if not isinstance(row, ImageError)}
-        unread |= images.keys() - readable.keys()
+        rows = zip(chunk.tolist(), pixels.rows(chunk), strict=True)
+        readable = {at: row for at, row in rows if not isinstance(row, ImageError)}
         if not readable:
             continue
         seen = np.stack(list(readable.values()))
@@ -47,7 +45,7 @@ def frozen_features(
         for position, row in zip(readable, found, strict=True):
             store.row(position, lambda _, row=row: row.ravel().view("uint8"))
     store.flush()
-    positions = np.setdiff1d(np.arange(len(pixels)), sorted(unread)).astype(int)
+    positions = np.setdiff1d(np.arange(len(pixels)), store.missing)
     rows = np.stack(store.rows(positions)).view("float32")
     return rows.reshape(-1, views, width), positions
 

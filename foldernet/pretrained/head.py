@@ -35,19 +35,17 @@ def solve(
     views, width = features.shape[1:]
     flat, targets = features.reshape(-1, width), np.repeat(labels, views)
     scaler = StandardScaler().fit(flat)
-    model = LogisticRegression(C=USUAL, max_iter=1000, class_weight=class_weight)
-    pairs = list(folds(labels, views))
-    if pairs:
-        scores = {"scoring": ("neg_log_loss", "accuracy"), "refit": "neg_log_loss"}
-        model = GridSearchCV(model, {"C": STRENGTHS}, cv=pairs, **scores)
+    model = LogisticRegression(max_iter=1000, class_weight=class_weight)
+    pairs, every = list(folds(labels, views)), np.arange(len(flat))
+    choices = {"C": STRENGTHS if pairs else (USUAL,)}  # one needs no folds
+    scores = {"scoring": ("neg_log_loss", "accuracy"), "refit": "neg_log_loss"}
+    search = GridSearchCV(model, choices, cv=pairs or [(every, every)], **scores)
     # Products of this size are no work for several threads, and where other programs have the cores
     # these would wait for each other: thirty times as long, on two of them.
     with threadpool_limits(1):
-        model.fit(scaler.transform(flat), targets)
-    solution, accuracy = model, None
-    if pairs:
-        solution = model.best_estimator_
-        accuracy = float(model.cv_results_["mean_test_accuracy"][model.best_index_])
+        search.fit(scaler.transform(flat), targets)
+    solution = search.best_estimator_
+    accuracy = search.cv_results_["mean_test_accuracy"][search.best_index_] if pairs else None
     kernel, bias = solution.coef_.T, solution.intercept_
     if kernel.shape[1] == 1:  # of two classes scikit-learn has the second one's log-odds
         kernel, bias = kernel * [-0.5, 0.5], bias * [-0.5, 0.5]

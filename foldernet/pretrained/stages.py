@@ -54,10 +54,8 @@ def split(stages: list[Stage]) -> tuple[list[Stage], list[tuple[str, str]]]:
         training = seen["training"]
         *solution, strength, accuracy = solve(training.features, training.labels, weight)
         dense.set_weights(solution)
-        judged = accuracy is not None  # by cross-validation, which takes two images a class
-        how = f" by cross-validation, accuracy {accuracy:.3f}" if judged else ""
-        facts = [("head", f"solved on {training.n:,} images, strength {strength:g}{how}")]
-        if judged and (few := seen["validation"].n) < FEW:
+        facts = [("head", f"solved on {training.n:,} images, strength {strength:g}")]
+        if accuracy is not None and (few := seen["validation"].n) < FEW:
             says = f"{few} validation images say little; cross-validation of training says more"
             facts.append(("score", f"{accuracy:.3f}, since {says}"))
     layers = [layer for layer in network.layers if layer.weights]

@@ -68,7 +68,7 @@ def adapt(session, task, stages: list[Stage]) -> Options:
         The session's options: the learning rate and number of epochs may have been found.
 
     Raises:
-        UserError: --time is too short, or there is nothing to find a learning rate for.
+        UserError: --time is too short.
     """
     from foldernet.recipe.callbacks import AveragedWeights, MixedPrecision
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from foldernet import terminal
 from foldernet.evaluation.figure_log import FigureLog
-from foldernet.terminal import UserError
 from foldernet.training.stage import Stage
 
 RATES = np.geomspace(1e-6, 1, 100)
@@ -24,15 +23,7 @@ def find(session, task, stage: Stage) -> tuple[float, keras.callbacks.Callback]:
 
     Returns:
         The rate, and a callback of `fit` that draws how it was found, once the run has its folder.
-
-    Raises:
-        UserError: there is nothing to train.
     """
-    if not stage.epochs:
-        raise UserError(
-            "--learning-rate find has nothing to train: the last layer is solved. Leave it out, or"
-            " let --fine-tune all train the others."
-        )
     training = stage.batches["training"]
     stage.options = dataclasses.replace(stage.options, learning_rate=RATES[0])
     arguments, _ = task.compile_arguments(len(training), stage.options)

@@ -1,40 +1,18 @@
-"""What saves a run while `fit` runs, restores it, and shuts it down in good order."""
+"""What saves a run while `fit` runs, and restores it."""
 
-import contextlib
 import math
-import os
-import signal
-import threading
 import time
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from foldernet import terminal
 from foldernet.resume import state as states
 from foldernet.resume.state import State
 from foldernet.terminal import UserError
-from foldernet.training.runs import Run
 
 # Of Keras's own callbacks, what has to outlive a restart; ours name it themselves, in `kept`.
 KEPT_OF_KERAS = {keras.callbacks.EarlyStopping: ("best", "wait", "best_epoch")}
-
-
-class Stopped(UserError):
-    """A signal asked the program to end, and it has ended in good order.
-
-    Attributes:
-        exit_status: 128 plus the signal's number, as shells expect: 130 of Ctrl-C, 143 of SIGTERM.
-    """
-
-    heading = "\n"
-
-    def __init__(self, text: str, signal_number: int):
-        super().__init__(text)
-        self.exit_status = 128 + signal_number
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -54,22 +32,17 @@ class Checkpoint(keras.callbacks.Callback):
         ended: whether training has ended, and only the report is left.
 
     Raises:
-        UserError: the state is damaged, or has more epochs than the options ask for.
+        UserError: the state is damaged.
     """
 
     def __init__(self, session, batches, callbacks: list):
         super().__init__()
-        self.run, self.history, options = session.run, session.history, session.options
-        self.folder, self.batches, self.callbacks = self.run.models, batches, callbacks
+        self.session, self.history, options = session, session.history, session.options
+        self.folder, self.batches, self.callbacks = session.run.models, batches, callbacks
         self.epochs, self.seconds = options.epochs, 60 * options.state_minutes
         self.state = state = states.read(self.folder) if options.resume else None
         self.history += state.history if state else []
-        if len(self.history) > self.epochs:
-            raise UserError(
-                f"The run '{self.run.name}' has trained for {len(self.history)} epochs already,"
-                f" more than --epochs {self.epochs}. Ask for more."
-            )
-        self.ended = bool(state) and state.ended >= self.epochs
+        self.ended = bool(state) and max(state.ended, len(self.history)) >= self.epochs
         self.signal = self.written = None
         if state:
             self._restore_callbacks(state)
@@ -81,20 +54,13 @@ class Checkpoint(keras.callbacks.Callback):
             self._restore_variables(self.state)
             self._restore_callbacks(self.state)  # again: Keras's forget all when training begins
             self.state, self.written = None, time.monotonic()
-            done = f"after {self.first} of {len(self.batches)} steps"
-            terminal.status(f"Resuming in epoch {epoch + 1}, {done}")
         elif self.written is None:
             self._write(0)
         self.batches.begin(epoch, self.first)
 
     def on_train_batch_begin(self, batch, logs=None):
-        at = self.first + batch
-        if at >= len(self.batches):  # of an epoch whose training was over when it was resumed
-            return
-        if self.signal:
-            self._stop(at)
-        if time.monotonic() - self.written >= self.seconds:
-            self._write(at)
+        if self.signal or time.monotonic() - self.written >= self.seconds:
+            self._write(self.first + batch)
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
@@ -103,17 +69,19 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_test_batch_begin(self, batch, logs=None):
         if self.signal:  # validation leaves all variables as the last training step left them
-            self._stop(len(self.batches))
+            self._write(len(self.batches))
 
     def on_epoch_end(self, epoch, logs=None):
         logs.update(self.logs | logs)  # Keras has none if only validation was left to do
 
     def end(self) -> None:
-        """Write the state in which training has ended."""
+        """Write the state in which training has ended.
+
+        Raises:
+            Stopped: a signal asked for it.
+        """
         self.epoch, self.logs, self.ended = len(self.history), {}, True
         self.model.reset_metrics()  # they hold validation's totals, which no epoch goes on from
-        if self.signal:
-            self._stop(0)
         self._write(0)
 
     def _restore_variables(self, state: State) -> None:
@@ -133,95 +101,29 @@ class Checkpoint(keras.callbacks.Callback):
                 setattr(callback, name, value)
 
     def _write(self, batch: int) -> None:
-        """Write the state before `batch` of this epoch; where that fails, say so, and leave the one
-        before."""
+        """Write the state before `batch` of this epoch, and stop if a signal asked for that."""
         self.written = time.monotonic()
-        arrays = {
-            name: keras.ops.convert_to_numpy(variable)
-            for name, variable in _variables(self.model).items()
-        }
+        arrays = {name: variable.numpy() for name, variable in _variables(self.model).items()}
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise self._diverged("weights")  # a ReLU can make a finite loss of them
         callbacks = {type(callback).__name__: _kept(callback) for callback in self.callbacks}
         ended = self.epochs if self.ended else 0
         state = State(self.epoch, batch, arrays, callbacks, self.history, self.logs, ended)
-        try:
-            states.write(self.folder, state)
-        except OSError as error:
-            terminal.warn(f"no checkpoint can be written to '{self.folder}' ({error.strerror})")
+        states.write(self.folder, state)
+        if self.signal:
+            raise self.session.stopped(self.signal)
 
     def _diverged(self, what: str) -> UserError:
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         return UserError(
             f"The {what} became NaN or infinite in epoch {self.epoch + 1}: training diverged. Lower"
-            f" --learning-rate, which was {rate:.2g}, and start again; what was learned before is"
-            f" kept in '{self.folder}'."
+            f" --learning-rate, and start again; what was learned is kept in '{self.folder}'."
         )
-
-    def _stop(self, batch: int) -> None:
-        self._write(batch)
-        name = signal.Signals(self.signal).name
-        raise Stopped(f"Stopped by {name}. Resume: {resume_command(self.run)}", self.signal)
-
-
-@contextlib.contextmanager
-def graceful_shutdown(session) -> Iterator[None]:
-    """Have SIGTERM and Ctrl-C end the run after the current step, and a second one at once; say how
-    to resume when the disk fails. In a thread that isn't the main one, signals are left alone.
-
-    Args:
-        session: a `foldernet.resume.session.ResumableSession` with an opened run.
-
-    Raises:
-        UserError: a file can't be written.
-    """
-
-    command = resume_command(session.run)
-
-    def stop(number, _frame):
-        checkpoint = session.checkpoint
-        if checkpoint is None or checkpoint.ended:  # what is being done can soon be done again
-            raise Stopped(f"Stopped. Resume: {command}", number)
-        if checkpoint.signal:
-            os._exit(128 + number)
-        checkpoint.signal = number
-        # Not print: the signal may have come in the middle of one.
-        os.write(2, b"\nStopping after this step; once more stops at once, and loses it.\n")
-
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        with warnings.catch_warnings():
-            # An epoch that is resumed in its middle is shorter than Keras expects.
-            warnings.filterwarnings("ignore", "Your input ran out of data")
-            yield
-    except OSError as error:
-        raise UserError(
-            f"The run can't be written ({error}). Correct that, and resume: {command}"
-        ) from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def resume_command(run: Run) -> str:
-    """What continues a run."""
-    return f"python train.py --resume --name {run.name}"
 
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """All variables that training changes."""
-    groups = {
-        "model": model.variables,
-        "optimizer": model.optimizer.variables,
-        "metrics": model.metrics_variables,
-    }
-    return {
-        f"{group}.{index}": variable
-        for group, variables in groups.items()
-        for index, variable in enumerate(variables)
-    }
+    """All variables that training changes, by their names in a state: the model's come first."""
+    every = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    return {f"variable.{index}": variable for index, variable in enumerate(every)}
 
 
 def _kept(callback: keras.callbacks.Callback) -> dict[str, Any]:

@@ -1,8 +1,12 @@
 """A training that survives interruptions, in place of `foldernet.training.session`."""
 
+import contextlib
 import dataclasses
 import os
+import signal
 import tempfile
+import threading
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +20,6 @@ from foldernet.terminal import UserError
 from foldernet.training import runs
 from foldernet.training.runs import METRICS, Run
 from foldernet.training.session import Session
-
-METRICS_BEFORE = "metrics-before.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,20 @@ def check_writable() -> None:
             ) from error
 
 
+class Stopped(UserError):
+    """A signal asked the program to end, and it has ended in good order.
+
+    Attributes:
+        exit_status: 128 plus the signal's number, as shells expect: 130 of Ctrl-C, 143 of SIGTERM.
+    """
+
+    heading = "\n"
+
+    def __init__(self, text: str, signal_number: int):
+        super().__init__(text)
+        self.exit_status = 128 + signal_number
+
+
 class ResumableSession(Session):
     """Checkpoints every few minutes and when a signal asks to stop; `--resume` continues from them.
 
@@ -77,23 +93,21 @@ class ResumableSession(Session):
 
     def describe(self, options, dataset, paths):
         folder = self.run.models
-        described, now = record.describe(options, dataset), record.surroundings()
-        hashes = record.hashes_of(paths, options.cache)
-        if not options.resume:
+        now, hashes = record.describe(options, dataset), record.hashes_of(paths, options.cache)
+        if options.resume:
+            record.check_same_files(self.run, hashes)
+            before = record.read(folder / record.CONFIG)
+            if now["versions"] != before["versions"]:
+                terminal.warn(
+                    "this run began with other versions of Python or its packages, as config.json"
+                    " says; the last digits may differ from those of an uninterrupted run"
+                )
+            resumed = [*before.get("resumed", []), now]
+            now = before | {"config": now["config"], "resumed": resumed}
+            (folder / METRICS).unlink(missing_ok=True)  # of a run that continues, not final
+        else:
             files.write_json(folder / record.FILES, hashes)
-            files.write_json(folder / record.CONFIG, described | now)
-            return
-        record.check_same_files(self.run, hashes)
-        before = record.read(folder / record.CONFIG)
-        if now["versions"] != before["versions"]:
-            terminal.warn(
-                "this run began with other versions of Python or its packages, as config.json"
-                " says; the last digits may differ from those of an uninterrupted run"
-            )
-        if (folder / METRICS).exists():  # of a run that continues, they aren't final
-            os.replace(folder / METRICS, folder / METRICS_BEFORE)
-        changed = {"config": described["config"], "resumed": [*before.get("resumed", []), now]}
-        files.write_json(folder / record.CONFIG, before | changed)
+        files.write_json(folder / record.CONFIG, now)
 
     def watch(self, batches, callbacks, last):
         from foldernet.resume.checkpoint import Checkpoint
@@ -106,10 +120,49 @@ class ResumableSession(Session):
         self.callbacks.insert(0, self.checkpoint)
         self.ended = self.checkpoint.ended
 
+    @contextlib.contextmanager
     def running(self):
-        from foldernet.resume.checkpoint import graceful_shutdown
+        """Have SIGTERM and Ctrl-C end the run after the current step, and a second one at once; say
+        how to resume when the disk fails. In a thread that isn't the main one, signals are left
+        alone.
 
-        return graceful_shutdown(self)
+        Raises:
+            UserError: a file can't be written.
+        """
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
+        before = {number: signal.signal(number, self._stop) for number in numbers}
+        try:
+            with warnings.catch_warnings():
+                # An epoch that is resumed in its middle is shorter than Keras expects.
+                warnings.filterwarnings("ignore", "Your input ran out of data")
+                yield
+        except OSError as error:
+            raise UserError(
+                f"The run can't be written ({error}). Correct that, and resume: {self.command}"
+            ) from error
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number, _frame):
+        if self.checkpoint is None or self.checkpoint.ended:  # the rest can soon be done again
+            raise self.stopped(number)
+        if self.checkpoint.signal:
+            os._exit(128 + number)
+        self.checkpoint.signal = number
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nStopping after this step; once more stops at once, and loses it.\n")
+
+    def stopped(self, number: int) -> Stopped:
+        """How the program ends once what a signal interrupts is safe."""
+        name = signal.Signals(number).name
+        return Stopped(f"Stopped by {name}. Resume: {self.command}", number)
+
+    @property
+    def command(self) -> str:
+        """What continues the run."""
+        return f"python train.py --resume --name {self.run.name}"
 
     def end(self):
         super().end()

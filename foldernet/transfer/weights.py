@@ -6,7 +6,6 @@ that are read so; `_arrays_in` does.
 
 import io
 import zipfile
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -16,8 +15,6 @@ import numpy as np
 
 from foldernet.terminal import UserError, listed
 from foldernet.training.model_file import check_arrays, short, weights_member
-
-OBJECT_LIMIT, DEPTH_LIMIT = 100_000, 40  # of a file's groups and arrays
 
 
 def load_by_name(model: keras.Model, path: Path) -> list[tuple[str, str]]:
@@ -64,13 +61,13 @@ def load_by_name(model: keras.Model, path: Path) -> list[tuple[str, str]]:
 
 
 def freeze(model: keras.Model, patterns: tuple[str, ...]) -> list[str]:
-    """Make the layers whose names match a pattern untrainable, and return their names.
+    """Make the layers whose names match a pattern untrainable, and return the names of all that
+    are.
 
     Raises:
         UserError: a pattern that matches no layer with weights, or nothing is left to train.
     """
     layers = [layer for layer in model._flatten_layers() if layer.weights and layer is not model]
-    frozen = []
     for pattern in patterns:
         matching = [layer for layer in layers if fnmatchcase(layer.name, pattern)]
         if not matching:
@@ -80,10 +77,9 @@ def freeze(model: keras.Model, patterns: tuple[str, ...]) -> list[str]:
             )
         for layer in matching:
             layer.trainable = False
-        frozen += [layer.name for layer in matching]
     if not model.trainable_weights:
         raise UserError("--freeze leaves nothing to train. Freeze fewer layers.")
-    return frozen
+    return [layer.name for layer in layers if not layer.trainable]
 
 
 def _stored(path: Path) -> dict[str, dict[str, np.ndarray]]:
@@ -93,7 +89,7 @@ def _stored(path: Path) -> dict[str, dict[str, np.ndarray]]:
     try:
         source = io.BytesIO(weights_member(path)) if zipfile.is_zipfile(path) else path
         with h5py.File(source, "r") as file:
-            arrays = list(_arrays_in(file, path))
+            arrays = _arrays_in(file, path)
             check_arrays(file, path)
             if layers := _layers(arrays):
                 return layers
@@ -106,30 +102,27 @@ def _stored(path: Path) -> dict[str, dict[str, np.ndarray]]:
         ) from error
 
 
-def _arrays_in(file: h5py.File, path: Path) -> Iterator[h5py.Dataset]:
+def _arrays_in(file: h5py.File, path: Path) -> list[h5py.Dataset]:
     """All arrays of the file, none of which is read.
 
     Raises:
-        UserError: it points to other files, or holds something else than numbers, or groups that
-            hold themselves.
+        UserError: it points to other files, or holds something else than numbers, or something
+            twice, as groups that hold themselves.
     """
-    seen, waiting = 0, [file]
-    while waiting:
-        group = waiting.pop()
-        for key in group:
-            where = f"{group.name.rstrip('/')}/{key}"
-            seen += 1
-            if where.count("/") > DEPTH_LIMIT or seen > OBJECT_LIMIT:
-                raise UserError(f"'{path}' is refused: its groups never end, as at {where[:100]}.")
-            item = group[key] if isinstance(group.get(key, getlink=True), h5py.HardLink) else None
-            if isinstance(item, h5py.Group):
-                waiting.append(item)
-            elif item is None or item.external or item.is_virtual:
-                raise UserError(f"'{path}' points to other files at {where}, and is refused.")
-            elif item.dtype.kind not in "biuf" and item.size != 0:
-                raise UserError(f"'{path}' is refused: {where} holds {item.dtype}, not numbers.")
-            else:
-                yield item
+    links, items = {}, {}  # by name; what has several is one item
+    file.visititems_links(links.__setitem__)
+    file.visititems(items.__setitem__)
+    arrays = [item for item in items.values() if not isinstance(item, h5py.Group)]
+    foreign = [array.name for array in arrays if array.external or array.is_virtual]
+    foreign += [name for name, link in links.items() if not isinstance(link, h5py.HardLink)]
+    if foreign:
+        raise UserError(f"'{path}' points to other files at {foreign[0][:100]}, and is refused.")
+    if again := links.keys() - items.keys():
+        raise UserError(f"'{path}' is refused: its groups never end, as at {min(again)[:100]}.")
+    for array in arrays:
+        if array.dtype.kind not in "biuf" and array.size != 0:
+            raise UserError(f"'{path}' is refused: {array.name} holds {array.dtype}, not numbers.")
+    return arrays
 
 
 def _layers(arrays: list[h5py.Dataset]) -> dict[str, dict[str, np.ndarray]]:
