@@ -24,7 +24,6 @@ from foldernet.training import runs
 FILE, LABEL_ISSUES = "report.html", "label_issues.csv"
 ISSUE_COLUMNS = "file", "label", "suggested", "score"
 MISTAKES, RIGHT = 24, 8  # images shown
-AT_ONCE = 8  # heat maps
 
 
 def finish(
@@ -81,15 +80,11 @@ def join_label_issues(folder: Path) -> None:
 
 def _pictures(shown, images, predicted, model) -> list[list[str]]:
     """Of each image that is shown its address, and that of its heat map if there can be one."""
-    found = []
-    for at in (shown[at : at + AT_ONCE] for at in range(0, len(shown), AT_ONCE)):
-        pixels = images.images_at(at)
-        kinds = [pixels]
-        if feature_map_layer(model) is not None:
-            heat = grad_cam(model, pixels, predicted[at])
-            kinds.append([overlaid(*pair) for pair in zip(pixels, heat, strict=True)])
-        found += [[*map(_encoded, row)] for row in zip(*kinds, strict=True)]
-    return found
+    kinds = [pixels := images.images_at(shown)]
+    if feature_map_layer(model) is not None:
+        heat = grad_cam(model, pixels, predicted[shown])
+        kinds.append([overlaid(*pair) for pair in zip(pixels, heat, strict=True)])
+    return [[*map(_encoded, row)] for row in zip(*kinds, strict=True)]
 
 
 def _encoded(pixels: np.ndarray) -> str:
