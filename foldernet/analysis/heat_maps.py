@@ -43,10 +43,7 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     """
     layer, seen = feature_map_layer(model), []
     if layer is None:
-        raise UserError(
-            f"No layer of '{model.name}' gives a map of the image, as a convolution does, and so"
-            " there is no Grad-CAM of it."
-        )
+        raise UserError(f"No layer of '{model.name}' gives a map of the image for Grad-CAM.")
     call = layer.call
 
     def recorded(*arguments: Any, **named: Any) -> Any:

@@ -74,11 +74,11 @@ def residual(sharp: np.ndarray, blurred: np.ndarray, predicted: np.ndarray) -> F
     return _mosaic((11, 3.3), shown, "What the filter makes of an image")
 
 
-def growth(kernels: list[np.ndarray]) -> Figure:
+def growth(kernels: list) -> Figure:
     """The filter after each epoch, on one scale.
 
     Args:
-        kernels: float (size, size), one for each epoch so far.
+        kernels: float (size, size), one for each epoch so far; lists, of a run that was resumed.
     """
     epochs = np.unique(np.linspace(0, len(kernels) - 1, SHOWN_EPOCHS).astype(int))
     peak = max(np.abs(kernels[epoch]).max() for epoch in epochs)

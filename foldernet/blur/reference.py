@@ -92,10 +92,7 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True):
 def _checked(sharp, blurred):
     """One pair of batches as float64 (2, n, height, width), or the reason why it isn't one."""
     if np.shape(sharp) != np.shape(blurred):
-        raise UserError(
-            f"A sharp image of shape {np.shape(sharp)} came with a blurred one of shape "
-            f"{np.shape(blurred)}. Both images of a pair must have the same size."
-        )
+        raise UserError("Both images of a pair must have the same size.")
     pair = np.array([sharp, blurred], float)
     if not np.isfinite(pair).all():
         raise UserError("An image of a pair holds NaN or infinity. Remove or repair it.")
@@ -122,9 +119,8 @@ def _correlations(pairs, kernel_size, zero_padded):
             largest = largest_size(min(shape), SMALLEST_WINDOW, zero_padded)
             if kernel_size > largest:
                 raise UserError(
-                    f"A {kernel_size}x{kernel_size} filter leaves too little of images of"
-                    f" {shape[0]}x{shape[1]} pixels to look through. Use one of at most {largest}"
-                    " pixels per side, or larger images."
+                    f"A filter of {kernel_size} pixels per side is too large for these images. Use"
+                    f" one of at most {largest}."
                 )
             window = hann_taper(*shape, half if zero_padded else 2 * half)
             lengths = [next_fast_len(side + 2 * half, real=True) for side in shape]
@@ -136,10 +132,7 @@ def _correlations(pairs, kernel_size, zero_padded):
         pixels += len(sharp) * window.sum()
         varied |= np.ptp(sharp, axis=(1, 2)).any()
     if not varied:
-        raise UserError(
-            "There are no pairs, or all sharp images are constant, which tells nothing about a"
-            " kernel. Give photographs."
-        )
+        raise UserError("There are no pairs, or all images are constant. Give photographs.")
     return at_lags(auto, lengths, 2 * half) / pixels, at_lags(cross, lengths, half) / pixels
 
 

@@ -89,10 +89,7 @@ class Blur(Task):
         elif size is None:
             size = min(math.ceil(ROOM * len(self.kernel)) | 1, (side - 1) | 1)
         if size % 2 == 0 or size > side:
-            raise UserError(
-                f"--kernel-size {size} is even, or more than the images' {side}. Give an odd one,"
-                " which has a center, or raise --image-size."
-            )
+            raise UserError(f"--kernel-size {size} is even, or more than the images' {side}.")
 
         terminal.status(f"Solving for a kernel of {size}x{size}, the reference, and its spectra")
         self.reference = estimate_kernel(training, min(size, largest), *seen)
@@ -120,12 +117,9 @@ class Blur(Task):
         return {"optimizer": optimizer, "loss": loss, "jit_compile": True}, schedule
 
     def facts(self, dataset):
-        options, reference, size = self.options, self.reference, len(self.reference.kernel)
-        solved = "converged" if reference.converged else "did not converge"
-        facts = [("reference", f"{size}x{size}, {solved}")]
-        if options.loss == "whitened" and self.recipe.prior:
-            facts.append(("prior", f"smoothness, strength {reference.strength:.1e} by hold-out"))
-        return facts
+        if self.options.loss == "mse" or not self.recipe.prior:
+            return []
+        return [("prior", f"smoothness, strength {self.reference.strength:.1e} by hold-out")]
 
     def callbacks(self, log):
         from foldernet.blur.report import KernelGrowth
