@@ -95,7 +95,7 @@ class Blur(Task):
         self.reference = estimate_kernel(training, min(size, largest), *seen)
         sharp, _ = stacked(training, math.ceil(MEASURED_CROPS / options.batch_size))
         noisy = options.noise or options.bits or options.pairs
-        strength = self.reference.strength if noisy else 0.0
+        strength = self.reference.strength if noisy and options.loss == "whitened" else 0.0
         self.kernel_size, self.margin = size, size // 2 if options.pairs else 0
         self.recipe = measure(sharp[..., 0], size, options.batch_size, strength, self.margin)
 
@@ -103,8 +103,7 @@ class Blur(Task):
         from foldernet.blur.single_filter import single_filter
 
         options = self.options
-        prior = self.recipe.prior if options.loss == "whitened" else None
-        return single_filter(options.image_size, self.kernel_size, options.init, prior)
+        return single_filter(options.image_size, self.kernel_size, options.init, self.recipe.prior)
 
     def compile_arguments(self, steps_per_epoch, options):
         from foldernet.training import optimizers
@@ -117,7 +116,7 @@ class Blur(Task):
         return {"optimizer": optimizer, "loss": loss, "jit_compile": True}, schedule
 
     def facts(self, dataset):
-        if self.options.loss == "mse" or not self.recipe.prior:
+        if not self.recipe.prior:
             return []
         return [("prior", f"smoothness, strength {self.reference.strength:.1e} by hold-out")]
 
