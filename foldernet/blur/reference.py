@@ -63,7 +63,6 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True):
     if kernel_size % 2 == 0:
         raise UserError(f"kernel_size is {kernel_size}; give an odd one, which has a center.")
     auto, cross = _correlations(pairs, kernel_size, zero_padded)
-    power = auto[kernel_size - 1, kernel_size - 1]
     if held_out is None:
         return KernelEstimate(0.0, None, *_solve(auto, cross, tolerance=1e-13))
 
@@ -83,9 +82,9 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True):
     bare = attempt(0.0)
     if bare.converged and bare.holdout_mse < ROUNDING_VARIANCE:
         return bare
-    tried = [bare, *(attempt(share * power) for share in STRENGTHS)]
+    tried = [bare, *map(attempt, STRENGTHS * auto[kernel_size - 1, kernel_size - 1])]
     best = min(tried, key=lambda estimate: estimate.holdout_mse)
-    tried = [best, *(attempt(best.strength * factor) for factor in REFINEMENT if best.strength)]
+    tried = [best, *map(attempt, best.strength * REFINEMENT if best.strength else ())]
     return min(tried, key=lambda estimate: estimate.holdout_mse)
 
 
