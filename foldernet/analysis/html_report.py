@@ -79,7 +79,8 @@ def join_label_issues(folder: Path) -> None:
 
 def _pictures(shown, images, predicted, model) -> list[list[str]]:
     """Of each image that is shown its address, and that of its heat map if there can be one."""
-    kinds = [pixels := images.images_at(shown)]
+    pixels = images.images_at(shown)
+    kinds = [pixels]
     if feature_map_layer(model) is not None:
         heat = grad_cam(model, pixels, predicted[shown])
         kinds.append([overlaid(*pair) for pair in zip(pixels, heat, strict=True)])

@@ -74,8 +74,7 @@ def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
     if len(classes) < 2 or counts.min() < FOLDS:
         few = terminal.listed(classes[counts < FOLDS]) or f"classes but {classes[0]}"
         raise UserError(
-            f"Label issues need two classes, and {FOLDS} images of each; there are too few of"
-            f" {few}."
+            f"Label issues need two classes, {FOLDS} images of each; there are too few of {few}."
         )
     network = build("efficientnet_lite", (SIZE, SIZE, 3), 2)
     backbone = keras.Model(network.input, network.get_layer("features").output, name=network.name)

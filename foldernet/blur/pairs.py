@@ -118,8 +118,7 @@ class BlurIterator(DirectoryIterator):
         other = read_image(other_path, color_mode="grayscale")
         if other.shape != pixels.shape:
             raise UserError(
-                f"'{path}' is {width}x{height} pixels, and the images of a pair must have the same"
-                f" size; '{other_path}' has another."
+                f"'{path}' and '{other_path}': the images of a pair must have the same size."
             )
         return np.concatenate([pixels, other], axis=2), header
 
@@ -143,8 +142,7 @@ class PhotographStore(ArrayStore):
     """
 
     def __init__(self, count, path_of, read, mode="auto"):
-        purpose = f"{READER}, photographs"
-        super().__init__(count, path_of, lambda at: read(at)[0], (), purpose, "memory")
+        super().__init__(count, path_of, lambda at: read(at)[0], (), READER, "memory")
         self.read, self._rows = read, np.empty(count, object)  # whose shapes differ
         self._sizes = np.zeros(count, int)  # in bytes, of what is kept
         free = MEMORY_SHARE * psutil.virtual_memory().available
