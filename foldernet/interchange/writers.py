@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import numpy as np
-from PIL import Image
 
 from foldernet import terminal
 from foldernet.files import write_whole
@@ -101,6 +100,8 @@ def write_png(stem: str, pixels: np.ndarray) -> str:
     Raises:
         UserError: it can't be written.
     """
+    from PIL import Image  # --help has no use for it
+
     ends = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
     path = next(path for end in ends if not os.path.exists(path := f"{stem}{end}.png"))
     try:
