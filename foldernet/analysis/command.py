@@ -1,15 +1,48 @@
-"""The function behind evaluate.py and `foldernet evaluate`."""
+"""The function behind evaluate.py and `foldernet evaluate`, and its options."""
 
+import dataclasses
 from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional
 
 from foldernet import command_line, files, rooms, terminal
-from foldernet.analysis.options import EvaluateOptions
+from foldernet.analysis import unknown
 from foldernet.datasets import folders
 from foldernet.datasets.image_list import ImageList
+from foldernet.interchange import writers
+from foldernet.options import shown_as
 from foldernet.predict import load
 from foldernet.terminal import UserError
 from foldernet.train import make_options
 from foldernet.training import environment, model_file, runs
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions(unknown.Options, writers.Options):
+    """Score a trained classifier on labeled images: accuracy with its interval, calibration,
+    classes and confusions; or find labels that look wrong."""
+
+    data: Annotated[Positional[Path | None], shown_as("[FOLDER]")] = None
+    """Folder with one folder per class, matched by name; of one with train/, its other splits. By
+    default the run's own validation and test images."""
+
+    run: Annotated[str | None, shown_as("RUN")] = None
+    """A run's name or folder, or a .keras file of one. By default the newest classifier in
+    models/."""
+
+    compare: Annotated[str | None, shown_as("RUN")] = None
+    """Another run: do the two differ beyond chance on these images?"""
+
+    json: Annotated[Path | None, shown_as("FILE")] = None
+    """Write the scores to this file as JSON."""
+
+    csv: Annotated[Path | None, shown_as("FILE")] = None
+    """Write a line for each image to this file as CSV."""
+
+    label_issues: bool = False
+    """Find images, of training too, whose label is probably wrong, by cross-validation, and write
+    them to label_issues.csv of the run."""
 
 
 @terminal.entry_point
@@ -58,10 +91,7 @@ def labeled_images(folder: Path | None, run: Path) -> dict[str, ImageList]:
     """
     if folder is None:
         if not (config := run / "config.json").exists():
-            raise UserError(
-                f"There is no '{config}', which would say what the run's own images are. Name a"
-                " folder that holds a folder per class."
-            )
+            raise UserError(f"There is no '{config}' to find images by. Name a folder of them.")
         training = make_options(None, {"config": config})
         dataset = rooms.find_dataset(rooms.task(training))
         for check in rooms.modules(rooms.BEFORE_TRAINING):

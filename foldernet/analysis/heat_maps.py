@@ -1,9 +1,8 @@
-"""Where a classifier looks: heat maps by gradients, and by covering parts of the image.
+"""Where a classifier looks: heat maps by gradients.
 
-Neither explains a network; both say which part of an image its answer depends on.
+They don't explain a network; they say which part of an image its answer depends on.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -13,8 +12,6 @@ import tensorflow as tf
 
 from foldernet.terminal import UserError
 
-PATCHES = 9  # per side, that occlusion covers one after the other, each half over the next
-GRAY = 127.5
 CONVOLUTIONS = keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D
 
 
@@ -43,10 +40,7 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     """
     layer, seen = feature_map_layer(model), []
     if layer is None:
-        raise UserError(
-            f"No layer of '{model.name}' gives a map of the image, as a convolution does, and so"
-            " there is no Grad-CAM of it."
-        )
+        raise UserError(f"No layer of '{model.name}' gives a map of the image for Grad-CAM.")
     call = layer.call
 
     def recorded(*arguments: Any, **named: Any) -> Any:
@@ -63,36 +57,9 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     finally:
         layer.call = call
     weights = tf.reduce_mean(slopes, axis=(1, 2), keepdims=True)
-    heat = tf.nn.relu(tf.reduce_sum(weights * seen[-1], axis=-1)).numpy()
-    return _scaled(heat, images.shape[1:3])
-
-
-def occlusion(
-    predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray, label: int
-) -> np.ndarray:
-    """A heat map without gradients: how much of a class's probability is lost where a gray patch
-    covers the image.
-
-    Zeiler & Fergus (2014), "Visualizing and Understanding Convolutional Networks",
-    arXiv:1311.2901.
-
-    Args:
-        predict: (n, height, width, channels) pixels 0..255 -> (n, classes) probabilities.
-        image: (height, width, channels).
-        label: the class that is asked for.
-
-    Returns:
-        (height, width) float32, 0..1.
-    """
-    height, width = image.shape[:2]
-    patch = -(-2 * height // PATCHES), -(-2 * width // PATCHES)
-    covered = np.repeat(image[None].astype("float32"), 1 + PATCHES**2, axis=0)
-    for at, (row, column) in enumerate(np.ndindex(PATCHES, PATCHES), start=1):
-        top, left = ((row * height) // PATCHES, (column * width) // PATCHES)
-        covered[at, top : top + patch[0], left : left + patch[1]] = GRAY
-    whole, *others = predict(covered)[:, label]
-    lost = np.maximum(whole - np.array(others), 0).reshape(1, PATCHES, PATCHES)
-    return _scaled(lost.astype("float32"), (height, width))[0]
+    heat = tf.nn.relu(tf.reduce_sum(weights * seen[-1], axis=-1, keepdims=True))
+    heat = tf.image.resize(heat, images.shape[1:3])[..., 0].numpy()
+    return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)
 
 
 def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -108,9 +75,3 @@ def _is_map(layer: keras.Layer) -> bool:
     shape = getattr(getattr(layer, "output", None), "shape", ())  # it may have several, or none
     inner = not isinstance(layer, keras.Model | keras.layers.InputLayer)
     return inner and len(shape) == 4 and None not in shape[1:3] and min(shape[1:3]) > 1
-
-
-def _scaled(heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Heat maps, (n, rows, columns), from 0 to 1 and at an image's size."""
-    heat = np.stack([cv2.resize(each, size[::-1], interpolation=cv2.INTER_LINEAR) for each in heat])
-    return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)

@@ -24,7 +24,6 @@ from foldernet.training import runs
 FILE, LABEL_ISSUES = "report.html", "label_issues.csv"
 ISSUE_COLUMNS = "file", "label", "suggested", "score"
 MISTAKES, RIGHT = 24, 8  # images shown
-AT_ONCE = 8  # heat maps
 
 
 def finish(
@@ -56,10 +55,9 @@ def finish(
         history=_rows(run.models / "history.csv"),
         reliability=reliability(labels, shares).tolist(),
         matrix=confusion_matrix(labels, predicted, labels=range(len(dataset.classes))).tolist(),
-        labels=labels,
+        validation=images,
         predicted=predicted,
         shares=shares,
-        files=images.filenames,
         wrong=wrong,
         well=well,
         pictures=dict(zip(shown, _pictures(shown, images, predicted, model), strict=True)),
@@ -81,15 +79,12 @@ def join_label_issues(folder: Path) -> None:
 
 def _pictures(shown, images, predicted, model) -> list[list[str]]:
     """Of each image that is shown its address, and that of its heat map if there can be one."""
-    found = []
-    for at in (shown[at : at + AT_ONCE] for at in range(0, len(shown), AT_ONCE)):
-        pixels = images.images_at(at)
-        kinds = [pixels]
-        if feature_map_layer(model) is not None:
-            heat = grad_cam(model, pixels, predicted[at])
-            kinds.append([overlaid(*pair) for pair in zip(pixels, heat, strict=True)])
-        found += [[*map(_encoded, row)] for row in zip(*kinds, strict=True)]
-    return found
+    pixels = images.images_at(shown)
+    kinds = [pixels]
+    if feature_map_layer(model) is not None:
+        heat = grad_cam(model, pixels, predicted[shown])
+        kinds.append([overlaid(*pair) for pair in zip(pixels, heat, strict=True)])
+    return [[*map(_encoded, row)] for row in zip(*kinds, strict=True)]
 
 
 def _encoded(pixels: np.ndarray) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 import keras
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
@@ -46,10 +45,9 @@ def write(run: Path, splits: dict[str, ImageList]) -> None:
     ]
     write_csv(run / html_report.LABEL_ISSUES, [html_report.ISSUE_COLUMNS, *rows])
     html_report.join_label_issues(run)
-    terminal.result(f"{terminal.count(len(rows), 'label')} of {len(paths):,} look wrong")
-    if rows:
-        terminal.result(terminal.table([html_report.ISSUE_COLUMNS, *rows[:SHOWN]]))
-    terminal.result(f"all: {run / html_report.LABEL_ISSUES}")
+    terminal.result(terminal.table([html_report.ISSUE_COLUMNS, *rows[:SHOWN]]))
+    found = terminal.count(len(rows), "label")
+    terminal.result(f"{found} of {len(paths):,} look wrong: {run / html_report.LABEL_ISSUES}")
 
 
 def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
@@ -67,7 +65,7 @@ def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
         UserError: as of `write`.
     """
     try:
-        from cleanlab.filter import find_label_issues
+        from cleanlab.classification import CleanLearning
     except ImportError:
         raise UserError(
             "Label issues are found by cleanlab: pip install -r requirements-analysis.txt"
@@ -76,8 +74,7 @@ def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
     if len(classes) < 2 or counts.min() < FOLDS:
         few = terminal.listed(classes[counts < FOLDS]) or f"classes but {classes[0]}"
         raise UserError(
-            f"Label issues need two classes, and {FOLDS} images of each; there are too few of"
-            f" {few}."
+            f"Label issues need two classes, {FOLDS} images of each; there are too few of {few}."
         )
     network = build("efficientnet_lite", (SIZE, SIZE, 3), 2)
     backbone = keras.Model(network.input, network.get_layer("features").output, name=network.name)
@@ -85,11 +82,11 @@ def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
     features, read = frozen_features(backbone, store, mirrored=False)
     classes, labels = np.unique(names[read], return_inverse=True)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=300))
-    how = {"cv": StratifiedKFold(FOLDS, shuffle=True, random_state=0), "method": "predict_proba"}
+    how = {"cv_n_folds": FOLDS, "seed": 0, "verbose": False}
+    named = {"filter_by": "both", "n_jobs": 1}
     with threadpool_limits(1):
-        shares = cross_val_predict(model, features[:, 0], labels, **how)
-    ranked = {"filter_by": "both", "return_indices_ranked_by": "self_confidence", "n_jobs": 1}
-    return [
-        (read[at], classes[shares[at].argmax()], shares[at, labels[at]])
-        for at in find_label_issues(labels, shares, **ranked)
-    ]
+        cleaner = CleanLearning(model, find_label_issues_kwargs=named, **how)
+        found = cleaner.find_label_issues(features[:, 0], labels)
+    found = found[found.is_label_issue].sort_values("label_quality")
+    likelier = classes[found.predicted_label]
+    return list(zip(read[found.index], likelier, found.label_quality, strict=True))

@@ -40,18 +40,18 @@ def score(predictors: list[Any], images: ImageList) -> tuple[dict[str, Any], lis
     if not known.any():
         raise terminal.UserError(
             f"No image of '{images.directory}' that can be read has a label of the run's:"
-            f" {terminal.listed(classes)}. Folders are matched by name."
+            f" {terminal.listed(classes)}."
         )
     labels = np.array([classes.index(name) for name in names[known]])
     rankings = [dict(results[at].ranking) for at in np.flatnonzero(known)]
     shares = np.array([[ranking[name] for name in classes] for ranking in rankings])
     unknown = np.array([result.unknown for result in results])
-    strange = {str(name): unknown[names == name] for name in {*names[~np.isin(names, classes)]}}
+    strange = {str(name): unknown[names == name] for name in np.setdiff1d(names, classes)}
     scores = measures(labels, shares, classes) | {
         "unknown": float(unknown[known].mean()),
         "unknown_labels": {
             name: {"images": len(each), "called_unknown": int(each.sum())}
-            for name, each in sorted(strange.items())
+            for name, each in strange.items()
         },
         "unreadable": int((~read).sum()),
     }

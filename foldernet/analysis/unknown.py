@@ -80,8 +80,7 @@ def extend(predictor: Any) -> None:
         is_unknown(np.zeros(width), np.full(classes, 1 / classes))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"'{predictor.path}' contradicts itself: what it tells unknown images by doesn't fit"
-            " its network. Use another copy of it."
+            f"'{predictor.path}': what it tells unknown images by doesn't fit its network."
         ) from error
     predictor.is_unknown = is_unknown
 

@@ -33,8 +33,7 @@ def comparison(kernels: dict[str, np.ndarray]) -> Figure:
     against = "true" if "true" in kernels else "reference"
     shown = {name: centered(kernels[name], size) for name in (against, "learned")}
     shown["difference"] = shown["learned"] - shown[against]
-    peak = max(np.abs(kernel).max() for kernel in shown.values())
-    titled = [(f"{name}, at most {np.abs(k).max():.2g}", k, peak) for name, k in shown.items()]
+    titled = [(f"{name}, at most {np.abs(k).max():.2g}", k, True) for name, k in shown.items()]
     return _mosaic((10, 3.9), titled, f"Kernels, {size}x{size} pixels")
 
 
@@ -68,21 +67,20 @@ def residual(sharp: np.ndarray, blurred: np.ndarray, predicted: np.ndarray) -> F
     Args:
         sharp, blurred, predicted: (height, width, 1), 0..1.
     """
-    difference = predicted - blurred
-    shown = [("held out", sharp, None), ("blurred", blurred, None), ("predicted", predicted, None)]
-    shown += [("predicted - blurred", difference, np.abs(difference).max())]
+    images = {"held out": sharp, "blurred": blurred, "predicted": predicted}
+    shown = [(title, pixels, False) for title, pixels in images.items()]
+    shown += [("predicted - blurred", predicted - blurred, True)]
     return _mosaic((11, 3.3), shown, "What the filter makes of an image")
 
 
-def growth(kernels: list[np.ndarray]) -> Figure:
+def growth(kernels: list) -> Figure:
     """The filter after each epoch, on one scale.
 
     Args:
-        kernels: float (size, size), one for each epoch so far.
+        kernels: float (size, size), one for each epoch so far; lists, of a run that was resumed.
     """
     epochs = np.unique(np.linspace(0, len(kernels) - 1, SHOWN_EPOCHS).astype(int))
-    peak = max(np.abs(kernels[epoch]).max() for epoch in epochs)
-    shown = [(f"epoch {epoch + 1}", kernels[epoch], peak) for epoch in epochs]
+    shown = [(f"epoch {epoch + 1}", kernels[epoch], True) for epoch in epochs]
     return _mosaic((1.7 * max(len(epochs), 3), 2.4), shown, "The filter as it grows")
 
 
@@ -91,16 +89,17 @@ def _mosaic(size: tuple, shown: list[tuple], heading: str) -> Figure:
 
     Args:
         size: of the figure in inches.
-        shown: of each picture its title, its pixels, and how far from zero they reach, for a scale
-            with two sides; None shows 0..1 in gray.
+        shown: of each picture its title, its pixels, and whether these have two signs, and one
+            scale with all others that have; else it shows 0..1 in gray.
         heading: over all of them.
     """
     figure = Figure(size, layout="constrained")
     figure.suptitle(heading, fontsize=11)
     axes = figure.subplots(1, len(shown), squeeze=False)
-    for axis, (title, pixels, reach) in zip(axes.flat, shown, strict=True):
-        look = {"cmap": "RdBu_r", "vmin": -reach} if reach else {"cmap": "gray", "vmin": 0}
-        drawn = axis.imshow(pixels, vmax=reach or 1, **look)
+    reach = max(np.abs(pixels).max() for _, pixels, signed in shown if signed)
+    for axis, (title, pixels, signed) in zip(axes.flat, shown, strict=True):
+        colors, limits = ("RdBu_r", (-reach, reach)) if signed else ("gray", (0, 1))
+        drawn = axis.imshow(pixels, colors, clim=limits)
         axis.set_title(title, fontsize=10)
         axis.set_axis_off()
     figure.colorbar(drawn, ax=axes[0, -1], shrink=0.8)

@@ -92,12 +92,10 @@ class BlurIterator(DirectoryIterator):
     def _crop(self, photograph, random):
         # A place up to a quarter of a crop outside is moved to the edge: else the photograph's
         # edges are seen least, and under the fading window of the loss hardly at all.
-        places = []
-        for side, length in zip(photograph.shape[:2], self.target_size, strict=True):
-            last, beyond = side - length, length // 4
-            start = np.clip(random.integers(-beyond, last + beyond + 1), 0, last)
-            places.append(slice(start, start + length))
-        return photograph[tuple(places)]
+        size = height, width = np.array(self.target_size)
+        last, beyond = photograph.shape[:2] - size, size // 4
+        top, left = np.clip(random.integers(-beyond, last + beyond + 1), 0, last)
+        return photograph[top : top + height, left : left + width]
 
     def _read(self, position: int) -> tuple[np.ndarray, Header]:
         """A photograph, (height, width, 1) uint8, or with its blurred version as a second channel;
@@ -111,8 +109,7 @@ class BlurIterator(DirectoryIterator):
         pixels, header = read_with_header(path, rule=Rule("grayscale"))
         (height, width), (rows, columns) = pixels.shape[:2], self.target_size
         if height < rows or width < columns:
-            wanted = f"{columns}x{rows}"
-            raise ImageError(path, f"{width}x{height} pixels are less than a crop of {wanted}")
+            raise ImageError(path, f"its {width}x{height} pixels are less than {columns}x{rows}")
         if pixels.min() == pixels.max():
             raise ImageError(path, "all its pixels are alike, which tells nothing about a blur")
         if self.blurred_folder is None:
@@ -121,8 +118,7 @@ class BlurIterator(DirectoryIterator):
         other = read_image(other_path, color_mode="grayscale")
         if other.shape != pixels.shape:
             raise UserError(
-                f"'{path}' is {width}x{height} pixels and '{other_path}'"
-                f" {other.shape[1]}x{other.shape[0]}; the images of a pair must have the same size."
+                f"'{path}' and '{other_path}': the images of a pair must have the same size."
             )
         return np.concatenate([pixels, other], axis=2), header
 
@@ -146,8 +142,7 @@ class PhotographStore(ArrayStore):
     """
 
     def __init__(self, count, path_of, read, mode="auto"):
-        purpose = f"{READER}, photographs"
-        super().__init__(count, path_of, lambda at: read(at)[0], (), purpose, "memory")
+        super().__init__(count, path_of, lambda at: read(at)[0], (), READER, "memory")
         self.read, self._rows = read, np.empty(count, object)  # whose shapes differ
         self._sizes = np.zeros(count, int)  # in bytes, of what is kept
         free = MEMORY_SHARE * psutil.virtual_memory().available

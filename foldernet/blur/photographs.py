@@ -43,10 +43,7 @@ def find(options: BlurOptions, shipped: Callable[[str], Path] | None) -> Dataset
             )
     splits = split_by_content(images, options.validation_split, options.cache)
     if not len(splits["validation"]):
-        raise UserError(
-            f"'{root}' holds one photograph, or only copies of it, and two are the least: one to"
-            " learn from and one to hold out. Add more."
-        )
+        raise UserError(f"'{root}' holds one photograph, or only copies of it. Add another.")
     return Dataset(root, (CLASS,), splits)
 
 

@@ -1,19 +1,18 @@
 """A trained filter, which blurs images."""
 
-import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from PIL import Image
 
 from foldernet.blur.kernels import blur
 from foldernet.blur.single_filter import ZeroPaddedConvolution, learned_kernel
 from foldernet.images.reader import ImageError
 from foldernet.inference import output
-from foldernet.inference.predictor import LARGEST_SIDE, Predictor, check_metadata, whole_number
+from foldernet.inference.predictor import Predictor
+from foldernet.interchange.writers import write_png
 from foldernet.terminal import UserError
 from foldernet.training.model_file import load_model
 
@@ -53,14 +52,9 @@ class BlurFilter(Predictor):
     size = rule = None  # images are read as they are
 
     def __init__(self, path: Path, metadata: dict[str, Any]):
-        check_metadata(metadata, {"kernel_size": whole_number(1, LARGEST_SIDE)}, path)
         model = load_model(path, {"ZeroPaddedConvolution": ZeroPaddedConvolution})
-        side = metadata["kernel_size"]
-        held = [(weight.name, weight.shape) for weight in model.weights]
-        if held != [("kernel", (side, side, 1, 1))]:
-            raise UserError(
-                f"'{path}' holds no filter of {side}x{side} pixels. Use another copy of it."
-            )
+        if [weight.shape[2:] for weight in model.weights] != [(1, 1)]:
+            raise UserError(f"'{path}' holds no filter. Use another copy of it.")
         self.kernel, self.metadata = learned_kernel(model), metadata
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
@@ -93,13 +87,8 @@ class BlurFilter(Predictor):
 
 
 def _written(result: Blurred) -> Blurred:
-    """Write a result's pixels, if it has any, to a PNG, and let go of them. It is named after the
-    image, with -2 and so on where such a file is there already."""
-    name, number = f"{Path(result.path).stem}-blurred", 1
-    while result.error is None:
-        written = f"{name}.png" if number == 1 else f"{name}-{number}.png"
-        with contextlib.suppress(FileExistsError), open(written, "xb") as file:
-            Image.fromarray(result.pixels).save(file, "PNG")
-            return Blurred(result.path, written=written)
-        number += 1
-    return result
+    """Write a result's pixels, if it has any, to a PNG named after it, and let go of them."""
+    if result.error:
+        return result
+    written = write_png(f"{Path(result.path).stem}-blurred", result.pixels)
+    return Blurred(result.path, written=written)

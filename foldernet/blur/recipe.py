@@ -9,7 +9,6 @@ from keras import ops
 
 from foldernet.blur import spectrum
 from foldernet.blur.fourier import rfft2
-from foldernet.blur.spectrum import FLOOR, half_plane_counts, power_spectrum
 
 # Of the frequencies, and how many times as strong as the images the frame's edge is there, from
 # which on it is hidden. At 97x97 it is 0.2 times as strong in photographs, 6 times in blobs.
@@ -59,7 +58,7 @@ def _mean_power(images, weight):
     """The mean over all frequencies of images' power, (..., side, side), times its weight."""
     side = len(weight)
     real, imaginary = rfft2(images, (side, side))  # columns first, and so is the weight
-    weight = (half_plane_counts(side) / side**2 * weight).T.astype("float32")
+    weight = (spectrum.half_plane_counts(side) / side**2 * weight).T.astype("float32")
     return ops.sum((ops.square(real) + ops.square(imaginary)) * weight, axis=(-2, -1))
 
 
@@ -103,7 +102,7 @@ def hidden_edge(own, shifted, kernel_size):
     """
     half = kernel_size // 2
     outshone = np.quantile(shifted / own - 1, 1 - EDGE_SHARE) > EDGE_EXCESS
-    alone = own.min() > FLOOR * own.max()
+    alone = own.min() > spectrum.FLOOR * own.max()
     return half if outshone and alone and half <= len(own) // 4 else 0
 
 
@@ -122,12 +121,11 @@ def measure(sharp, kernel_size, batch_size, strength=0.0, margin=0):
     Returns:
         A `Recipe`.
     """
-    own, power = power_spectrum(sharp), power_spectrum(sharp, kernel_size, margin)
-    hidden = 0 if margin else hidden_edge(own, power, kernel_size)
-    if hidden:
-        margin, power = hidden, power_spectrum(sharp, kernel_size, hidden)
+    own = spectrum.power_spectrum(sharp)
+    margin = margin or hidden_edge(own, spectrum.power_spectrum(sharp, kernel_size), kernel_size)
+    power = spectrum.power_spectrum(sharp, kernel_size, margin)
     penalty = strength * spectrum.roughness(len(own))
-    whitening = power + FLOOR * power.max() + penalty
+    whitening = power + spectrum.FLOOR * power.max() + penalty
     weight = penalty / whitening
     curvature = spectrum.batch_curvature(sharp, batch_size, kernel_size, whitening, margin)
     prior = smoothness_prior(weight) if strength else None

@@ -63,7 +63,6 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True):
     if kernel_size % 2 == 0:
         raise UserError(f"kernel_size is {kernel_size}; give an odd one, which has a center.")
     auto, cross = _correlations(pairs, kernel_size, zero_padded)
-    power = auto[kernel_size - 1, kernel_size - 1]
     if held_out is None:
         return KernelEstimate(0.0, None, *_solve(auto, cross, tolerance=1e-13))
 
@@ -83,19 +82,16 @@ def estimate_kernel(pairs, kernel_size=65, held_out=None, zero_padded=True):
     bare = attempt(0.0)
     if bare.converged and bare.holdout_mse < ROUNDING_VARIANCE:
         return bare
-    tried = [bare, *(attempt(share * power) for share in STRENGTHS)]
+    tried = [bare, *map(attempt, STRENGTHS * auto[kernel_size - 1, kernel_size - 1])]
     best = min(tried, key=lambda estimate: estimate.holdout_mse)
-    tried = [best, *(attempt(best.strength * factor) for factor in REFINEMENT if best.strength)]
+    tried = [best, *map(attempt, best.strength * REFINEMENT if best.strength else ())]
     return min(tried, key=lambda estimate: estimate.holdout_mse)
 
 
 def _checked(sharp, blurred):
     """One pair of batches as float64 (2, n, height, width), or the reason why it isn't one."""
     if np.shape(sharp) != np.shape(blurred):
-        raise UserError(
-            f"A sharp image of shape {np.shape(sharp)} came with a blurred one of shape "
-            f"{np.shape(blurred)}. Both images of a pair must have the same size."
-        )
+        raise UserError("Both images of a pair must have the same size.")
     pair = np.array([sharp, blurred], float)
     if not np.isfinite(pair).all():
         raise UserError("An image of a pair holds NaN or infinity. Remove or repair it.")
@@ -122,9 +118,8 @@ def _correlations(pairs, kernel_size, zero_padded):
             largest = largest_size(min(shape), SMALLEST_WINDOW, zero_padded)
             if kernel_size > largest:
                 raise UserError(
-                    f"A {kernel_size}x{kernel_size} filter leaves too little of images of"
-                    f" {shape[0]}x{shape[1]} pixels to look through. Use one of at most {largest}"
-                    " pixels per side, or larger images."
+                    f"A filter of {kernel_size} pixels per side is too large for these images. Use"
+                    f" one of at most {largest}."
                 )
             window = hann_taper(*shape, half if zero_padded else 2 * half)
             lengths = [next_fast_len(side + 2 * half, real=True) for side in shape]
@@ -136,10 +131,7 @@ def _correlations(pairs, kernel_size, zero_padded):
         pixels += len(sharp) * window.sum()
         varied |= np.ptp(sharp, axis=(1, 2)).any()
     if not varied:
-        raise UserError(
-            "There are no pairs, or all sharp images are constant, which tells nothing about a"
-            " kernel. Give photographs."
-        )
+        raise UserError("There are no pairs, or all images are constant. Give photographs.")
     return at_lags(auto, lengths, 2 * half) / pixels, at_lags(cross, lengths, half) / pixels
 
 

@@ -40,8 +40,7 @@ class KernelGrowth(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         if self.grown:
-            grown = list(map(np.asarray, self.grown))  # lists, of a run that was resumed
-            self.log.show("kernel_growth", kernel_figures.growth(grown))
+            self.log.show("kernel_growth", kernel_figures.growth(self.grown))
 
 
 def report(

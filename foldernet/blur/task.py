@@ -89,16 +89,13 @@ class Blur(Task):
         elif size is None:
             size = min(math.ceil(ROOM * len(self.kernel)) | 1, (side - 1) | 1)
         if size % 2 == 0 or size > side:
-            raise UserError(
-                f"--kernel-size {size} is even, or more than the images' {side}. Give an odd one,"
-                " which has a center, or raise --image-size."
-            )
+            raise UserError(f"--kernel-size {size} is even, or more than the images' {side}.")
 
         terminal.status(f"Solving for a kernel of {size}x{size}, the reference, and its spectra")
         self.reference = estimate_kernel(training, min(size, largest), *seen)
         sharp, _ = stacked(training, math.ceil(MEASURED_CROPS / options.batch_size))
         noisy = options.noise or options.bits or options.pairs
-        strength = self.reference.strength if noisy else 0.0
+        strength = self.reference.strength if noisy and options.loss == "whitened" else 0.0
         self.kernel_size, self.margin = size, size // 2 if options.pairs else 0
         self.recipe = measure(sharp[..., 0], size, options.batch_size, strength, self.margin)
 
@@ -106,8 +103,7 @@ class Blur(Task):
         from foldernet.blur.single_filter import single_filter
 
         options = self.options
-        prior = self.recipe.prior if options.loss == "whitened" else None
-        return single_filter(options.image_size, self.kernel_size, options.init, prior)
+        return single_filter(options.image_size, self.kernel_size, options.init, self.recipe.prior)
 
     def compile_arguments(self, steps_per_epoch, options):
         from foldernet.training import optimizers
@@ -120,12 +116,9 @@ class Blur(Task):
         return {"optimizer": optimizer, "loss": loss, "jit_compile": True}, schedule
 
     def facts(self, dataset):
-        options, reference, size = self.options, self.reference, len(self.reference.kernel)
-        solved = "converged" if reference.converged else "did not converge"
-        facts = [("reference", f"{size}x{size}, {solved}")]
-        if options.loss == "whitened" and self.recipe.prior:
-            facts.append(("prior", f"smoothness, strength {reference.strength:.1e} by hold-out"))
-        return facts
+        if not self.recipe.prior:
+            return []
+        return [("prior", f"smoothness, strength {self.reference.strength:.1e} by hold-out")]
 
     def callbacks(self, log):
         from foldernet.blur.report import KernelGrowth

@@ -63,13 +63,12 @@ def opened(path: Path) -> "OnnxNetwork | None":
         return None
     try:
         network = OnnxNetwork(file)
-        if network.metadata.get(DIGEST) == digest(path):
-            return network
-        why = f"it was not made from '{path}'"
+        if network.metadata.get(DIGEST) != digest(path):
+            raise ValueError(f"it was not made from '{path}'")
+        return network
     except Exception as error:  # ONNX Runtime raises nearly everything for a damaged file
-        why = short(error)
-    terminal.warn(f"'{file}' can't be used, and Keras is instead: {why}")
-    return None
+        terminal.warn(f"'{file}' can't be used, and Keras is instead: {short(error)}")
+        return None
 
 
 class OnnxNetwork:

@@ -1,8 +1,9 @@
-"""Predictions as JSON and CSV, written as they come."""
+"""Predictions as JSON and CSV, written as they come, and images that come of them."""
 
 import contextlib
 import csv
 import dataclasses
+import itertools
 import json
 import os
 import sys
@@ -10,6 +11,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TextIO
+
+import numpy as np
 
 from foldernet import terminal
 from foldernet.files import write_whole
@@ -86,6 +89,27 @@ def _opened(path: Path) -> Iterator[TextIO]:
         raise
     except OSError as error:
         raise UserError(f"'{path}' can't be written ({error.strerror}).") from error
+
+
+def write_png(stem: str, pixels: np.ndarray) -> str:
+    """Write pixels, (height, width, channels) uint8, to a new file in the working folder.
+
+    Returns:
+        Its name: `stem`.png, or with -2 and so on where there is one already.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    from PIL import Image  # --help has no use for it
+
+    ends = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    path = next(path for end in ends if not os.path.exists(path := f"{stem}{end}.png"))
+    try:
+        with open(path, "xb") as file:
+            Image.fromarray(pixels).save(file, "PNG")
+    except OSError as error:
+        raise UserError(f"'{path}' can't be written ({error.strerror}).") from error
+    return path
 
 
 def _json(results: Iterable[Any], path: Path, top: int) -> Iterator[Any]:
