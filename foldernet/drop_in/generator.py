@@ -18,6 +18,7 @@ from foldernet.drop_in.iterators import ArrayIterator, DataFrameIterator, Direct
 
 EXTENSIONS = folders.IMAGE_EXTENSIONS
 SAVING = ("batch_size", "shuffle", "seed", "save_to_dir", "save_prefix", "save_format")
+CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
 READING = ("target_size", "color_mode", "class_mode", "interpolation")
 
 
@@ -93,12 +94,13 @@ class ImageDataGenerator(batches.ImageDataGenerator):
 
         `directory` may also be an `ImageList`: a folder listed already.
         """
-        images = directory
-        if not isinstance(directory, ImageList):
-            images = _scan(directory, classes, follow_links)
+        if class_mode not in CLASS_MODES:
+            raise ValueError(f"Invalid class_mode: {class_mode}; expected one of {CLASS_MODES}.")
+        listed = isinstance(directory, ImageList)
+        images = directory if listed else _scan(directory, classes, follow_links)
         if subset is not None:
             images = self._subset(images, subset, by_position=class_mode is None)
-        if not isinstance(directory, ImageList):
+        if not listed:
             print(f"Found {len(images)} images belonging to {len(images.classes)} classes.")
         augmented = subset != "validation"
         return DirectoryIterator(
@@ -164,9 +166,8 @@ class ImageDataGenerator(batches.ImageDataGenerator):
 
 def _scan(directory, classes: list[str] | None, follow_links: bool) -> ImageList:
     """A folder's images; as in Keras, a class that is given and has no folder has no images."""
-    names_of = {label: [] for label in classes or ()}
-    for label in names_of:
-        if os.path.isdir(os.path.join(directory, label)):
-            names_of[label] = folders.list_images(directory, label, follow_links)
-    names_of = names_of or folders.class_images(directory, follow_links)
+    if classes:
+        names_of = {label: folders.list_images(directory, label, follow_links) for label in classes}
+    else:
+        names_of = folders.class_images(directory, follow_links)
     return ImageList.of_classes(directory, names_of)

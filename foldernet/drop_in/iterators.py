@@ -11,8 +11,6 @@ from foldernet.batches.iterators import Batches
 from foldernet.datasets.image_list import ImageList
 from foldernet.images.reader import MODES, ImageError
 
-CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
-
 
 class KerasIterator(Batches):
     """What users of Keras's iterators rely on, beside what `fit` takes.
@@ -70,13 +68,15 @@ class KerasIterator(Batches):
         return () if self.sample_weight is None else (self.sample_weight[chosen],)
 
 
-class KerasFileIterator(KerasIterator, iterators.DirectoryIterator):
-    """Files, with the targets of every class mode."""
+class DirectoryIterator(KerasIterator, iterators.DirectoryIterator):
+    """What `ImageDataGenerator.flow_from_directory` returns: files, and targets by class mode."""
 
-    def __init__(self, *arguments, class_mode="categorical", **options):
-        super().__init__(*arguments, **options)
+    def __init__(self, images, generator, *, class_mode="categorical", **options):
+        super().__init__(images, generator, **options)
         self.class_mode, rule = class_mode, self.store.rule
         self.color_mode, self.interpolation = rule.color_mode, rule.interpolation
+        self.class_indices = {label: index for index, label in enumerate(images.classes)}
+        self.labels = images.labels
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -116,17 +116,6 @@ class KerasFileIterator(KerasIterator, iterators.DirectoryIterator):
         return images, targets, *self._weights(chosen)
 
 
-class DirectoryIterator(KerasFileIterator):
-    """What `ImageDataGenerator.flow_from_directory` returns."""
-
-    def __init__(self, images, generator, *, class_mode="categorical", **options):
-        if class_mode not in CLASS_MODES:
-            raise ValueError(f"Invalid class_mode: {class_mode}; expected one of {CLASS_MODES}.")
-        self.class_indices = {label: index for index, label in enumerate(images.classes)}
-        self.labels = images.labels
-        super().__init__(images, generator, class_mode=class_mode, **options)
-
-
 class ArrayIterator(KerasIterator):
     """What `ImageDataGenerator.flow` returns: batches from arrays.
 
@@ -153,7 +142,7 @@ class ArrayIterator(KerasIterator):
         return images, self.y[chosen], *self._weights(chosen)
 
 
-class DataFrameIterator(KerasFileIterator):
+class DataFrameIterator(DirectoryIterator):
     """What `ImageDataGenerator.flow_from_dataframe` returns.
 
     Args:
