@@ -49,9 +49,7 @@ def examine(
     examined = examine_images(dataset, stores, options.cache)
     report.name_unreadable(examined.errors)
     for index, iterator in enumerate(batches.values()):
-        readable = examined.readable[examined.split == index]
-        if not readable.all():
-            _keep(iterator, np.flatnonzero(readable))
+        _keep(iterator, np.flatnonzero(examined.readable[examined.split == index]))
     found = findings(dataset, examined, options.cache)
     quarantine = Quarantine(dataset.root)
     report.name_blank_classes(dataset, examined, batches["training"].store)

@@ -41,9 +41,8 @@ def check(arguments: list[str] | None = None) -> int:
     quarantine.update(found)
     left_out = quarantine.left_out(found)
     if quarantine.path.exists():
-        where = terminal.printable(str(quarantine.path))
         images = terminal.count(len(left_out), "image")
-        terminal.result(f"{where}: {images} left out of training; its column leave_out decides")
+        terminal.result(f"{quarantine.path}: {images} left out of training; leave_out decides")
     if options.strict:
         refuse(left_out)
     return 1 if left_out else 0

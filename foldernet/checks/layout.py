@@ -8,7 +8,7 @@ from pathlib import Path
 from foldernet import terminal
 from foldernet.checks.quarantine import FILE
 from foldernet.datasets import folders
-from foldernet.datasets.folders import EXPECTED, HEIC, IMAGE_EXTENSIONS, PILLOW_HEIF, SYSTEM_FOLDERS
+from foldernet.datasets.folders import EXPECTED, HEIC, IMAGE_EXTENSIONS, SYSTEM_FOLDERS
 from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.terminal import UserError, listed
 
@@ -134,8 +134,8 @@ def _name_unread_files(dataset: Dataset) -> None:
                 passed_over["image beside the class folders"] += 1
             elif not os.path.exists(path):
                 passed_over["link to an image that isn't there"] += 1
-    hints = {} if PILLOW_HEIF else dict.fromkeys(HEIC, " (pip install pillow-heif reads them)")
     if passed_over:
+        hints = dict.fromkeys(HEIC, " (pip install pillow-heif reads them)")
         most = passed_over.most_common()
         told = listed(f"{times:,} x {what}{hints.get(what, '')}" for what, times in most)
         terminal.warn(f"passed over in '{dataset.root}': {told}")

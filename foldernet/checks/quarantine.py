@@ -187,8 +187,7 @@ class Quarantine:
             )
         except OSError as error:
             raise UserError(
-                f"'{self.path}' can't be written ({error.strerror}), so that train.py won't know"
-                " what to leave out. Make the folder writable."
+                f"'{self.path}' can't be written ({error.strerror}). Make the folder writable."
             ) from error
 
     def _read(self) -> None:
