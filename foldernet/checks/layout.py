@@ -46,10 +46,7 @@ def explain(root: Path) -> None:
         )
     if len(inner) == 1 and folders.subfolders(training / inner[0]):
         meant = training / inner[0] if training == root else training
-        raise UserError(
-            f"'{training}' holds only one folder with images, '{inner[0]}', which holds others."
-            f" Perhaps you meant '{meant}'."
-        )
+        raise UserError(f"'{training}' holds one folder of folders. Perhaps you meant '{meant}'.")
     if not inner:
         files = [name for _, _, names in os.walk(training) for name in names]
         extensions = Counter(os.path.splitext(name)[1].lower() or "no extension" for name in files)
@@ -72,9 +69,8 @@ def _check_classes(images: ImageList) -> None:
     if len(common) > 1:
         told = (
             f"every folder in '{images.directory}' holds folders of the same names,"
-            f" {listed(sorted(common), 3)}: they look like datasets or splits, not like classes."
-            f" Name one of them, as '{Path(images.directory, images.classes[0])}', or arrange the"
-            f" images as {EXPECTED}"
+            f" {listed(sorted(common), 3)}: they look like datasets or splits. Name one of them, as"
+            f" '{Path(images.directory, images.classes[0])}', or arrange the images as {EXPECTED}"
         )
         if all(inner == common for inner in folders_of.values()):
             raise UserError(f"{told}.")
@@ -83,18 +79,15 @@ def _check_classes(images: ImageList) -> None:
         if within := sorted(inner & {*images.classes} - {label}):
             raise UserError(
                 f"'{Path(images.directory, label)}' holds folders named as other classes,"
-                f" {listed(within, 3)}: it looks like a split, not like a class. Move it beside"
-                " train/, as val/ or test/, or move its images."
+                f" {listed(within, 3)}: it looks like a split. Move it beside train/, as val/."
             )
 
 
 def _name_classes_alike(classes: tuple[str, ...]) -> None:
     times = Counter(map(str.lower, classes))
     if alike := [label for label in sorted(classes, key=str.lower) if times[label.lower()] > 1]:
-        terminal.warn(
-            f"names of classes differ in case only: {listed(alike)}. Windows and macOS take such"
-            " folders for one; merge or rename them"
-        )
+        names = listed(alike)
+        terminal.warn(f"classes differ in case only: {names}. Windows and macOS take them for one")
 
 
 def _name_unused_folders(dataset: Dataset) -> None:

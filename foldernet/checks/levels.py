@@ -97,10 +97,8 @@ def _white_level(images: ImageList) -> int:
         )
     level = next(level for level in LEVELS if gray <= level) if gray else FULL
     if level < FULL:
-        terminal.status(
-            f"16-bit images use levels up to {gray:,}: {level:,} becomes white, here and in"
-            f" prediction; --white-level {FULL} keeps the full range"
-        )
+        told = f"16-bit images use levels up to {gray:,}: {level:,} becomes white (--white-level)"
+        terminal.status(told)
     return level
 
 

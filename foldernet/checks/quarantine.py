@@ -182,13 +182,10 @@ class Quarantine:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             rows = ([row.get(name, "") for name in self.columns] for row in self.rows)
             write_csv(self.path, [self.columns, *rows])
-            write_csv(
-                self.written, sorted({finding.key for finding in findings} | self.decided.keys())
-            )
+            known = {finding.key for finding in findings} | self.decided.keys()
+            write_csv(self.written, sorted(known))
         except OSError as error:
-            raise UserError(
-                f"'{self.path}' can't be written ({error.strerror}). Make the folder writable."
-            ) from error
+            raise UserError(f"'{self.path}' can't be written ({error.strerror}).") from error
 
     def _read(self) -> None:
         try:

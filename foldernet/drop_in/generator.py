@@ -24,12 +24,10 @@ READING = ("target_size", "color_mode", "class_mode", "interpolation")
 
 def with_keras_signature(method):
     """Give a method the signature of Keras's method of its name, with our default interpolation."""
-    signature = inspect.signature(getattr(KerasGenerator, method.__name__))
-    parameters = [
-        parameter.replace(default="area") if parameter.name == "interpolation" else parameter
-        for parameter in signature.parameters.values()
-    ]
-    signature = signature.replace(parameters=parameters)
+    parameters = dict(inspect.signature(getattr(KerasGenerator, method.__name__)).parameters)
+    if "interpolation" in parameters:
+        parameters["interpolation"] = parameters["interpolation"].replace(default="area")
+    signature = inspect.Signature(list(parameters.values()))
 
     @functools.wraps(method)
     def with_all_arguments(*arguments, **keywords):
@@ -102,10 +100,8 @@ class ImageDataGenerator(batches.ImageDataGenerator):
             images = self._subset(images, subset, by_position=class_mode is None)
         if not listed:
             print(f"Found {len(images)} images belonging to {len(images.classes)} classes.")
-        augmented = subset != "validation"
-        return DirectoryIterator(
-            images, self, class_mode=class_mode, augmented=augmented, **options
-        )
+        options["augmented"] = subset != "validation"
+        return DirectoryIterator(images, self, class_mode=class_mode, **options)
 
     @with_keras_signature
     def flow_from_dataframe(self, *, dataframe, keep_aspect_ratio=False, **arguments):

@@ -9,7 +9,7 @@ import numpy as np
 from foldernet.batches import iterators
 from foldernet.batches.iterators import Batches
 from foldernet.datasets.image_list import ImageList
-from foldernet.images.reader import MODES, ImageError
+from foldernet.images.reader import ImageError
 
 
 class KerasIterator(Batches):
@@ -80,9 +80,8 @@ class DirectoryIterator(KerasIterator, iterators.DirectoryIterator):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        channels = MODES[self.color_mode][1]
-        first = self.data_format == "channels_first"
-        return (channels, *self.target_size) if first else (*self.target_size, channels)
+        shape = self.store.shape
+        return shape if self.data_format == "channels_last" else (shape[2], *shape[:2])
 
     @property
     def filepaths(self) -> list[str]:
@@ -92,10 +91,8 @@ class DirectoryIterator(KerasIterator, iterators.DirectoryIterator):
         if self.class_mode is not None:
             return super()._stand_in(position, error)
         # What belongs to the image is not known here.
-        mend = "remove it, and if it is one of a pair, the other one too"
-        raise ImageError(
-            error.path, f"{error.reason}. With class_mode=None none may take its place: {mend}"
-        )
+        told = "With class_mode=None none may take its place: remove it, and what it is paired with"
+        raise ImageError(error.path, f"{error.reason}. {told}")
 
     def _with_targets(self, images, chosen):
         # Labels in the dtype of the images, as in Keras; 8 bits would be too few for classes.
