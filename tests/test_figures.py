@@ -139,7 +139,7 @@ def test_names_that_no_font_can_write_are_numbered_and_told(capsys):
 
     batch = np.zeros((4, 8, 8, 3), "uint8"), np.eye(4)
     log = SimpleNamespace(show=lambda name, figure: texts(figure))
-    batches, task = {"training": [batch]}, Classify(None)
+    batches, task = {"training": [batch]}, Classify(Classify.Options())
     classifier.show_batches(task, Dataset(Path(), classes, {}), batches, log)
     told = capsys.readouterr().err
     assert "class 1 is '猫', class 2 is '고양이', class 3 is 'ไทย'" in told

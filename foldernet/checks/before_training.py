@@ -6,7 +6,7 @@ import numpy as np
 
 from foldernet.checks import layout, report
 from foldernet.checks.options import StrictOptions
-from foldernet.checks.quarantine import Quarantine, refuse, without
+from foldernet.checks.quarantine import Quarantine, check_strict, without
 from foldernet.datasets.folders import NoClassesError
 from foldernet.datasets.image_list import Dataset
 from foldernet.terminal import UserError
@@ -55,8 +55,7 @@ def examine(
     report.name_blank_classes(dataset, examined, batches["training"].store)
     unknown = [finding for finding in found if finding.key not in quarantine.decided]
     report.count_duplicates(unknown)
-    if options.strict:
-        refuse(quarantine.left_out(found))
+    check_strict(options.strict, quarantine.left_out(found))
     unreadable = {error.path for error in examined.errors}
     why = "can be read, as said above. Replace or remove them."
     return without(dataset, unreadable, why), [("images", examined.sizes)]

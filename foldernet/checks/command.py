@@ -6,7 +6,7 @@ import io
 from foldernet import command_line, rooms, terminal
 from foldernet.checks import layout, report
 from foldernet.checks.options import CheckOptions
-from foldernet.checks.quarantine import Quarantine, refuse
+from foldernet.checks.quarantine import Quarantine, check_strict
 
 
 @terminal.entry_point
@@ -43,6 +43,5 @@ def check(arguments: list[str] | None = None) -> int:
     if quarantine.path.exists():
         images = terminal.count(len(left_out), "image")
         terminal.result(f"{quarantine.path}: {images} left out of training; leave_out decides")
-    if options.strict:
-        refuse(left_out)
+    check_strict(options.strict, left_out)
     return 1 if left_out else 0

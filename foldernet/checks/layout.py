@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from foldernet import terminal
-from foldernet.checks.quarantine import FILE
 from foldernet.datasets import folders
 from foldernet.datasets.folders import EXPECTED, HEIC, IMAGE_EXTENSIONS, SYSTEM_FOLDERS
 from foldernet.datasets.image_list import Dataset, ImageList
@@ -118,7 +117,7 @@ def _name_unread_files(dataset: Dataset) -> None:
         inner[:] = folders.not_passed_over(folder, inner)
         for name in names:
             extension, path = os.path.splitext(name)[1].lower(), os.path.join(folder, name)
-            if name[0] == "." or name == FILE or path in used:
+            if name[0] == "." or path in used:
                 continue
             if extension not in IMAGE_EXTENSIONS:
                 if folder not in above or extension not in DOCUMENTS:

@@ -80,7 +80,7 @@ class ImageDataGenerator(batches.ImageDataGenerator):
         """Batches from arrays; the arguments are Keras's."""
         options = {name: arguments[name] for name in SAVING}
         augmented = arguments["subset"] != "validation"
-        source = KerasGenerator.flow(self, **arguments)
+        source = super().flow(**arguments)
         if source.sample_weight is not None:  # which Keras doesn't split; validation comes first
             part = slice(-len(source.x), None) if augmented else slice(len(source.x))
             source.sample_weight = source.sample_weight[part]
@@ -106,17 +106,16 @@ class ImageDataGenerator(batches.ImageDataGenerator):
     @with_keras_signature
     def flow_from_dataframe(self, *, dataframe, keep_aspect_ratio=False, **arguments):
         """Batches from the files that a pandas DataFrame names; the arguments are Keras's."""
-        if arguments["validate_filenames"]:
+        if arguments.pop("validate_filenames"):  # not by Keras, which knows seven extensions
             folder, names = arguments["directory"] or "", dataframe[arguments["x_col"]]
             valid = [validate_filename(os.path.join(folder, name), EXTENSIONS) for name in names]
             if invalid := valid.count(False):
                 told = f"Found {invalid} invalid image filename(s), which will be ignored."
                 warnings.warn(told, stacklevel=3)
             dataframe = dataframe[np.array(valid, bool)]
-            arguments["validate_filenames"] = False  # by Keras, which knows seven extensions
         options = {name: arguments[name] for name in (*SAVING, *READING)}
         options["augmented"] = arguments["subset"] != "validation"
-        source = KerasGenerator.flow_from_dataframe(self, dataframe, **arguments)
+        source = super().flow_from_dataframe(dataframe, validate_filenames=False, **arguments)
         return DataFrameIterator(source, self, keep_aspect_ratio=keep_aspect_ratio, **options)
 
     def transform_batch(self, images, random):

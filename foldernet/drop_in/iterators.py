@@ -150,5 +150,4 @@ class DataFrameIterator(DirectoryIterator):
         files = ImageList.of_classes(source.directory or "", {"": source.filenames})
         super().__init__(files, generator, **options)
         for name in ("classes", "class_indices", "labels", "sample_weight"):
-            if hasattr(source, name):
-                setattr(self, name, getattr(source, name))
+            setattr(self, name, getattr(source, name, None))

@@ -34,8 +34,7 @@ def show_batches(task: Task, dataset: Dataset, batches: dict, log: FigureLog) ->
     labels, names = drawable(dataset.classes, "class"), map(terminal.printable, dataset.classes)
     pairs = zip(labels, names, strict=True)
     if numbered := [f"{label} is '{name}'" for label, name in pairs if label != name]:
-        meant = terminal.listed(numbered)
-        terminal.warn(f"no font has the characters of some classes. In figures, {meant}.")
+        terminal.warn(f"no font has some classes. In figures, {terminal.listed(numbered)}.")
     titles = [labels[index] for index in one_hot.argmax(axis=1)[:SHOWN_IMAGES]]
     heading = "Training images as the network sees them"
     log.show("training_images", mosaic(images[:SHOWN_IMAGES], titles, heading))
