@@ -153,9 +153,8 @@ class Quarantine:
         for images in dataset.splits.values():
             paths |= {terminal.cell(relative(path, self.root)): path for path in images.paths}
         where = f"'{self.path}'"
-        if unmatched := sorted({_key(row)[0] for row in self.rows} - paths.keys()):
-            names = terminal.listed(unmatched, 3)
-            terminal.warn(f"{where} names images that aren't there: {names}")
+        if gone := sorted({_key(row)[0] for row in self.rows} - paths.keys()):
+            terminal.warn(f"{where} names images that aren't there: {terminal.listed(gone, 3)}")
         chosen = [key for key, leave_out in self.decided.items() if leave_out and key[0] in paths]
         check_strict(strict, {path for path, kind in chosen if kind in FINDINGS})
         unwanted = {paths[path] for path, _ in chosen}

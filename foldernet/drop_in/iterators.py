@@ -106,10 +106,8 @@ class DirectoryIterator(KerasIterator, iterators.DirectoryIterator):
         elif self.class_mode == "categorical":
             known = np.arange(len(self.class_indices))  # of which a DataFrame may name several
             targets = np.array([np.isin(known, self.classes[at]) for at in chosen], dtype)
-        elif self.class_mode == "multi_output":
-            targets = [output[chosen] for output in self.labels]
-        else:
-            targets = self.labels[chosen]
+        else:  # of "multi_output" several
+            targets = keras.tree.map_structure(lambda labels: labels[chosen], self.labels)
         return images, targets, *self._weights(chosen)
 
 
