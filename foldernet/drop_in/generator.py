@@ -18,8 +18,8 @@ from foldernet.drop_in.iterators import ArrayIterator, DataFrameIterator, Direct
 
 EXTENSIONS = folders.IMAGE_EXTENSIONS
 SAVING = ("batch_size", "shuffle", "seed", "save_to_dir", "save_prefix", "save_format")
-CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
 READING = ("target_size", "color_mode", "class_mode", "interpolation")
+CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
 
 
 def with_keras_signature(method):
