@@ -91,8 +91,9 @@ class DirectoryIterator(KerasIterator, iterators.DirectoryIterator):
         if self.class_mode is not None:
             return super()._stand_in(position, error)
         # What belongs to the image is not known here.
-        told = "With class_mode=None none may take its place: remove it, and what it is paired with"
-        raise ImageError(error.path, f"{error.reason}. {told}")
+        mend = "remove it, and if it is one of a pair, the other one too"
+        told = f"{error.reason}. With class_mode=None none may take its place: {mend}"
+        raise ImageError(error.path, told)
 
     def _with_targets(self, images, chosen):
         # Labels in the dtype of the images, as in Keras; 8 bits would be too few for classes.
