@@ -100,7 +100,7 @@ EXTEND_PREDICTOR = [
 AFTER_PREDICTION = [
     "foldernet.analysis.unknown",
     "foldernet.analysis.explain",
-    "foldernet.checks.size",
+    "foldernet.checks.options",
     "foldernet.interchange.writers",
 ]
 # `foldernet NAME` -> the function that it runs, as module:function.

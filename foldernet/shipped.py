@@ -17,8 +17,7 @@ def folder(name: str) -> Path:
     In a checkout it lies beside its archive; of an installed package, in data/ of the working
     folder.
     """
-    archive = CHECKOUT / f"{name}.zip"
-    if archive.exists():
+    if (archive := CHECKOUT / f"{name}.zip").exists():
         return unpacked(archive, CHECKOUT)
     return unpacked(INSTALLED / f"{name}.zip", Path("data"))
 

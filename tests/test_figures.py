@@ -21,6 +21,7 @@ import train
 from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.evaluation.figure_log import DOTS_PER_INCH
 from foldernet.figures import classifier, names
+from foldernet.tasks.classify import Classify
 
 QUICK = ["--epochs", "1", "--image-size", "16", "--batch-size", "16"]
 AWKWARD = (
@@ -138,10 +139,11 @@ def test_names_that_no_font_can_write_are_numbered_and_told(capsys):
 
     batch = np.zeros((4, 8, 8, 3), "uint8"), np.eye(4)
     log = SimpleNamespace(show=lambda name, figure: texts(figure))
-    classifier.draw_batch([batch], classes, log)
+    batches, task = {"training": [batch]}, Classify(Classify.Options())
+    classifier.show_batches(task, Dataset(Path(), classes, {}), batches, log)
     told = capsys.readouterr().err
     assert "class 1 is '猫', class 2 is '고양이', class 3 is 'ไทย'" in told
-    classifier.draw_batch([batch], ("a", "b", "c", "é"), log)
+    classifier.show_batches(task, Dataset(Path(), ("a", "b", "c", "é"), {}), batches, log)
     assert capsys.readouterr().err == ""
 
 

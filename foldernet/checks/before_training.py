@@ -6,7 +6,7 @@ import numpy as np
 
 from foldernet.checks import layout, report
 from foldernet.checks.options import StrictOptions
-from foldernet.checks.quarantine import Quarantine, refuse, without
+from foldernet.checks.quarantine import Quarantine, check_strict, without
 from foldernet.datasets.folders import NoClassesError
 from foldernet.datasets.image_list import Dataset
 from foldernet.terminal import UserError
@@ -49,16 +49,13 @@ def examine(
     examined = examine_images(dataset, stores, options.cache)
     report.name_unreadable(examined.errors)
     for index, iterator in enumerate(batches.values()):
-        readable = examined.readable[examined.split == index]
-        if not readable.all():
-            _keep(iterator, np.flatnonzero(readable))
+        _keep(iterator, np.flatnonzero(examined.readable[examined.split == index]))
     found = findings(dataset, examined, options.cache)
     quarantine = Quarantine(dataset.root)
     report.name_blank_classes(dataset, examined, batches["training"].store)
     unknown = [finding for finding in found if finding.key not in quarantine.decided]
     report.count_duplicates(unknown)
-    if options.strict:
-        refuse(quarantine.left_out(found))
+    check_strict(options.strict, quarantine.left_out(found))
     unreadable = {error.path for error in examined.errors}
     why = "can be read, as said above. Replace or remove them."
     return without(dataset, unreadable, why), [("images", examined.sizes)]

@@ -6,7 +6,7 @@ import io
 from foldernet import command_line, rooms, terminal
 from foldernet.checks import layout, report
 from foldernet.checks.options import CheckOptions
-from foldernet.checks.quarantine import Quarantine, refuse
+from foldernet.checks.quarantine import Quarantine, check_strict
 
 
 @terminal.entry_point
@@ -41,9 +41,7 @@ def check(arguments: list[str] | None = None) -> int:
     quarantine.update(found)
     left_out = quarantine.left_out(found)
     if quarantine.path.exists():
-        where = terminal.printable(str(quarantine.path))
         images = terminal.count(len(left_out), "image")
-        terminal.result(f"{where}: {images} left out of training; its column leave_out decides")
-    if options.strict:
-        refuse(left_out)
+        terminal.result(f"{quarantine.path}: {images} left out of training; leave_out decides")
+    check_strict(options.strict, left_out)
     return 1 if left_out else 0

@@ -10,7 +10,7 @@ from PIL import Image
 from foldernet import terminal
 from foldernet.datasets.image_list import Dataset
 from foldernet.images import threads
-from foldernet.images.reader import FORMATS, Header, ImageError, read_header
+from foldernet.images.reader import FORMATS, Header, ImageError
 from foldernet.images.store import ArrayStore
 
 # Of ImageHash's perceptual hash: 256 bits, since 64 can't tell one silhouette from another.
@@ -68,19 +68,15 @@ def examine(dataset: Dataset, stores: dict, mode: str) -> Examined:
         stores: split -> the `PixelStore` of its images, or what acts like one.
         mode: as of `ArrayStore`, for the records.
     """
-    records, errors = [], []
-    for split, store in stores.items():
-        found, unreadable = _records(store, mode, f"Reading {split} images")
-        records.append(found)
-        errors += unreadable
+    found = [_records(store, mode, f"Reading {split} images") for split, store in stores.items()]
     lists = [dataset.splits[split] for split in stores]
     return Examined(
         paths=[path for images in lists for path in images.paths],
         splits=tuple(stores),
         split=np.repeat(np.arange(len(lists)), list(map(len, lists))),
         label=np.concatenate([images.labels for images in lists]),
-        records=np.concatenate(records),
-        errors=errors,
+        records=np.concatenate([records for records, _ in found]),
+        errors=[error for _, errors in found for error in errors],
     )
 
 
@@ -88,17 +84,8 @@ def _records(store, mode: str, doing: str) -> tuple[np.ndarray, list[ImageError]
     """The records of a store's images, and the errors of those that have none."""
 
     def make(position: int) -> np.ndarray:
-        header = None
-
-        def read(position: int) -> np.ndarray:
-            nonlocal header
-            pixels, header = store.read(position)
-            return pixels
-
-        pixels = store.row(position, read)
-        if isinstance(pixels, ImageError):
-            raise pixels
-        header = header or read_header(store.path_of(position))
+        pixels, header = store.read(position)
+        store.row(position, lambda _: pixels)  # which keeps them, for training
         return np.frombuffer(_record(pixels, header).tobytes(), np.uint8)
 
     kept = "memory" if mode == "off" else mode

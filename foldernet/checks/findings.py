@@ -2,7 +2,6 @@
 
 import math
 import os
-from collections import defaultdict
 from collections.abc import Iterator
 
 import cv2
@@ -17,8 +16,6 @@ from foldernet.images.reader import FORMATS
 
 TINY_SIDE = 8  # pixels; a shorter side holds next to nothing
 ODD_PROPORTIONS = 4.0  # times the usual; a phone's photographs upright and lying differ 3.2 times
-EXACT, NEAR = "duplicate of a {} image", "near-duplicate of a {} image"
-IN_TEST, OTHER_CLASS = "also a test image", "duplicate in another class"
 # Of the hash's 256 bits. An image saved as JPEG, scaled, brightened or made gray differs in 0 to 14
 # bits nearly always; the nearest two of the animals, silhouettes of two bears, in 26, and of
 # scikit-learn's digits in 20.
@@ -41,12 +38,9 @@ def findings(dataset: Dataset, examined: Examined, cache: str) -> list[Finding]:
     found += (item for item in _near_duplicates(examined) if item[0] not in named)
     order = list(FINDINGS)
     found.sort(key=lambda item: (order.index(item[1]), item[0]))
-
-    def path(position: int) -> str:
-        return relative(examined.paths[position], dataset.root)
-
+    names = [relative(path, dataset.root) for path in examined.paths]
     return [
-        Finding(path(position), kind, detail if isinstance(detail, str) else path(detail))
+        Finding(names[position], kind, detail if isinstance(detail, str) else names[detail])
         for position, kind, detail in found
     ]
 
@@ -82,25 +76,21 @@ def _exact_duplicates(examined: Examined, cache: str) -> Iterator[tuple[int, str
     Args:
         cache: where the hashes of files' contents are kept, as of `ArrayStore`.
     """
-    for group in _same_content(examined, cache):
+    readable = np.flatnonzero(examined.readable)
+    # Training hashes them for files.json, too, and they are kept.
+    hashes = content_hashes([examined.paths[position] for position in readable], cache)
+    order = np.argsort(hashes, kind="stable")
+    groups = np.split(readable[order], np.flatnonzero(np.diff(hashes[order])) + 1)
+    for group in (group for group in groups if len(group) > 1):
         split, label = examined.split[group], examined.label[group]
         for index, position in enumerate(group.tolist()):
             later, elsewhere = group[split > split[index]], group[label != label[index]]
             if len(later):
                 judging = examined.splits[examined.split[later[0]]]
-                yield position, IN_TEST if split[index] else EXACT.format(judging), later[0]
+                kind = "also a test image" if split[index] else f"duplicate of a {judging} image"
+                yield position, kind, later[0]
             if len(elsewhere):
-                yield position, OTHER_CLASS, elsewhere[0]
-
-
-def _same_content(examined: Examined, cache: str) -> list[np.ndarray]:
-    """Groups of positions, which count up, whose files have the same bytes."""
-    readable, by_content = np.flatnonzero(examined.readable).tolist(), defaultdict(list)
-    # Training hashes them for files.json, too, and they are kept.
-    hashes = content_hashes([examined.paths[position] for position in readable], cache)
-    for position, content in zip(readable, hashes.tolist(), strict=True):
-        by_content[content].append(position)
-    return [np.array(group) for group in by_content.values() if len(group) > 1]
+                yield position, "duplicate in another class", elsewhere[0]
 
 
 def _near_duplicates(examined: Examined) -> Iterator[tuple[int, str, int]]:
@@ -112,7 +102,8 @@ def _near_duplicates(examined: Examined) -> Iterator[tuple[int, str, int]]:
         later = np.flatnonzero(seen & (examined.split > split))
         for index, near in nearest(hashes[ours], hashes[later]):
             other = int(later[near])
-            yield int(ours[index]), NEAR.format(examined.splits[examined.split[other]]), other
+            judging = examined.splits[examined.split[other]]
+            yield int(ours[index]), f"near-duplicate of a {judging} image", other
 
 
 def nearest(hashes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:

@@ -6,9 +6,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from foldernet import terminal
-from foldernet.checks.quarantine import FILE
 from foldernet.datasets import folders
-from foldernet.datasets.folders import EXPECTED, HEIC, IMAGE_EXTENSIONS, PILLOW_HEIF, SYSTEM_FOLDERS
+from foldernet.datasets.folders import EXPECTED, HEIC, IMAGE_EXTENSIONS, SYSTEM_FOLDERS
 from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.terminal import UserError, listed
 
@@ -46,10 +45,7 @@ def explain(root: Path) -> None:
         )
     if len(inner) == 1 and folders.subfolders(training / inner[0]):
         meant = training / inner[0] if training == root else training
-        raise UserError(
-            f"'{training}' holds only one folder with images, '{inner[0]}', which holds others."
-            f" Perhaps you meant '{meant}'."
-        )
+        raise UserError(f"'{training}' holds one folder of folders. Perhaps you meant '{meant}'.")
     if not inner:
         files = [name for _, _, names in os.walk(training) for name in names]
         extensions = Counter(os.path.splitext(name)[1].lower() or "no extension" for name in files)
@@ -72,9 +68,8 @@ def _check_classes(images: ImageList) -> None:
     if len(common) > 1:
         told = (
             f"every folder in '{images.directory}' holds folders of the same names,"
-            f" {listed(sorted(common), 3)}: they look like datasets or splits, not like classes."
-            f" Name one of them, as '{Path(images.directory, images.classes[0])}', or arrange the"
-            f" images as {EXPECTED}"
+            f" {listed(sorted(common), 3)}: they look like datasets or splits. Name one of them, as"
+            f" '{Path(images.directory, images.classes[0])}', or arrange the images as {EXPECTED}"
         )
         if all(inner == common for inner in folders_of.values()):
             raise UserError(f"{told}.")
@@ -83,18 +78,15 @@ def _check_classes(images: ImageList) -> None:
         if within := sorted(inner & {*images.classes} - {label}):
             raise UserError(
                 f"'{Path(images.directory, label)}' holds folders named as other classes,"
-                f" {listed(within, 3)}: it looks like a split, not like a class. Move it beside"
-                " train/, as val/ or test/, or move its images."
+                f" {listed(within, 3)}: it looks like a split. Move it beside train/, as val/."
             )
 
 
 def _name_classes_alike(classes: tuple[str, ...]) -> None:
     times = Counter(map(str.lower, classes))
     if alike := [label for label in sorted(classes, key=str.lower) if times[label.lower()] > 1]:
-        terminal.warn(
-            f"names of classes differ in case only: {listed(alike)}. Windows and macOS take such"
-            " folders for one; merge or rename them"
-        )
+        names = listed(alike)
+        terminal.warn(f"classes differ in case only: {names}. Windows and macOS take them for one")
 
 
 def _name_unused_folders(dataset: Dataset) -> None:
@@ -125,7 +117,7 @@ def _name_unread_files(dataset: Dataset) -> None:
         inner[:] = folders.not_passed_over(folder, inner)
         for name in names:
             extension, path = os.path.splitext(name)[1].lower(), os.path.join(folder, name)
-            if name[0] == "." or name == FILE or path in used:
+            if name[0] == "." or path in used:
                 continue
             if extension not in IMAGE_EXTENSIONS:
                 if folder not in above or extension not in DOCUMENTS:
@@ -134,8 +126,8 @@ def _name_unread_files(dataset: Dataset) -> None:
                 passed_over["image beside the class folders"] += 1
             elif not os.path.exists(path):
                 passed_over["link to an image that isn't there"] += 1
-    hints = {} if PILLOW_HEIF else dict.fromkeys(HEIC, " (pip install pillow-heif reads them)")
     if passed_over:
+        hints = dict.fromkeys(HEIC, " (pip install pillow-heif reads them)")
         most = passed_over.most_common()
         told = listed(f"{times:,} x {what}{hints.get(what, '')}" for what, times in most)
         terminal.warn(f"passed over in '{dataset.root}': {told}")

@@ -95,13 +95,10 @@ def _white_level(images: ImageList) -> int:
             f"of colors with 16 bits the upper 8 are read, and these images use {colors + 1} of 256"
             " levels there. Stretch them to 16 bits before training, or convert them to grayscale"
         )
-    level = next(level for level in LEVELS if gray <= level)
-    if not gray or level == FULL:
-        return FULL
-    terminal.status(
-        f"16-bit images use levels up to {gray:,}: {level:,} becomes white, here and in"
-        f" prediction; --white-level {FULL} keeps the full range"
-    )
+    level = next(level for level in LEVELS if gray <= level) if gray else FULL
+    if level < FULL:
+        told = f"16-bit images use levels up to {gray:,}: {level:,} becomes white (--white-level)"
+        terminal.status(told)
     return level
 
 

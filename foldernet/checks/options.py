@@ -1,17 +1,19 @@
-"""The options of check.py, and what the checks add to a training's."""
+"""The options of check.py, and what the checks add to those of training and prediction."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional
 
-from foldernet.option_types import MAY_CHANGE_ON_RESUME, Options, Range
+from foldernet.option_types import MAY_CHANGE_ON_RESUME, Range
+from foldernet.option_types import Options as BaseOptions
 from foldernet.options import shown_as
 
 
 @dataclasses.dataclass(frozen=True)
-class SizeOptions(Options):
+class Options(BaseOptions):
     """Limits of images."""
 
     megapixels: Annotated[int, Range(1, 10_000), MAY_CHANGE_ON_RESUME] = 50
@@ -26,7 +28,7 @@ class SizeOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True)
-class StrictOptions(SizeOptions):
+class StrictOptions(Options):
     """Checks before training."""
 
     strict: Annotated[bool, MAY_CHANGE_ON_RESUME] = False
@@ -48,3 +50,9 @@ class CheckOptions(StrictOptions):
 
     validation_split: Annotated[float, Range(0.01, 0.9)] = 0.2
     """Share of every class for validation where there is no val/, as for train.py."""
+
+
+def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterable[Any]:
+    """The results, none of which has been asked for yet, of images of any allowed size."""
+    options.allow()
+    return results

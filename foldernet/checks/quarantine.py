@@ -70,9 +70,9 @@ def relative(path: str, root: Path) -> str:
     return path.removeprefix(os.path.join(root, "")).replace(os.sep, "/")
 
 
-def refuse(paths: set[str]) -> None:
+def check_strict(strict: bool, paths: set[str]) -> None:
     """What --strict does about images that are left out: raises UserError if there are any."""
-    if paths:
+    if strict and paths:
         raise UserError(
             f"{terminal.count(len(paths), 'image')} would be left out, and --strict allows none."
             f" Repair or remove them, and delete their rows in {FILE}."
@@ -153,12 +153,10 @@ class Quarantine:
         for images in dataset.splits.values():
             paths |= {terminal.cell(relative(path, self.root)): path for path in images.paths}
         where = f"'{self.path}'"
-        if unmatched := sorted({_key(row)[0] for row in self.rows} - paths.keys()):
-            names = terminal.listed(unmatched, 3)
-            terminal.warn(f"{where} names images that aren't there: {names}")
+        if gone := sorted({_key(row)[0] for row in self.rows} - paths.keys()):
+            terminal.warn(f"{where} names images that aren't there: {terminal.listed(gone, 3)}")
         chosen = [key for key, leave_out in self.decided.items() if leave_out and key[0] in paths]
-        if strict:
-            refuse({path for path, kind in chosen if kind in FINDINGS})
+        check_strict(strict, {path for path, kind in chosen if kind in FINDINGS})
         unwanted = {paths[path] for path, _ in chosen}
         if unwanted:
             terminal.status(f"{terminal.count(len(unwanted), 'image')} left out, as {where} says")
@@ -175,21 +173,17 @@ class Quarantine:
         for finding in new:
             answer = "yes" if FINDINGS[finding.kind] else "no"
             cells = (*finding.key, terminal.cell(finding.detail), answer)
-            self.rows.append(dict(zip(COLUMNS, cells, strict=True)))
+            row = dict(zip(COLUMNS, cells, strict=True))
+            self.rows.append(dict.fromkeys(self.columns, "") | row)
         if not new and (self.written.exists() or not self.rows):
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            rows = ([row.get(name, "") for name in self.columns] for row in self.rows)
-            write_csv(self.path, [self.columns, *rows])
-            write_csv(
-                self.written, sorted({finding.key for finding in findings} | self.decided.keys())
-            )
+            write_csv(self.path, [self.columns, *(list(row.values()) for row in self.rows)])
+            known = {finding.key for finding in findings} | self.decided.keys()
+            write_csv(self.written, sorted(known))
         except OSError as error:
-            raise UserError(
-                f"'{self.path}' can't be written ({error.strerror}), so that train.py won't know"
-                " what to leave out. Make the folder writable."
-            ) from error
+            raise UserError(f"'{self.path}' can't be written ({error.strerror}).") from error
 
     def _read(self) -> None:
         try:

@@ -1,7 +1,8 @@
 """What a person reads of the findings."""
 
 import dataclasses
-from collections import Counter, defaultdict
+import itertools
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,10 +29,8 @@ def show(dataset: Dataset, sizes: str, found: list[Finding]) -> None:
     parts = ", ".join(f"{len(images):,} {split}" for split, images in dataset.splits.items())
     count = terminal.count(sum(map(len, dataset.splits.values())), "image")
     terminal.result(f"{count}: {parts}; {sizes} pixels")
-    by_kind = defaultdict(list)
-    for finding in found:
-        by_kind[finding.kind].append(f"{finding.path}: {finding.detail}")
-    for kind, texts in by_kind.items():
+    for kind, alike in itertools.groupby(found, lambda finding: finding.kind):
+        texts = [f"{finding.path}: {finding.detail}" for finding in alike]
         terminal.result(f"{kind}: {terminal.count(len(texts), 'image')}\n{_first(texts)}")
     counts = dataset.splits["training"].counts
     if counts.max() >= IMBALANCE * counts.min():
@@ -59,21 +58,15 @@ def name_blank_classes(dataset: Dataset, examined: "Examined", store: "PixelStor
     Args:
         store: of the training images.
     """
-    training = (examined.split == 0) & examined.readable
-    blank = training & examined.records["blank"]
-    counts = [
-        np.bincount(examined.label[of], minlength=len(dataset.classes)) for of in (blank, training)
-    ]
-    worst = np.flatnonzero(counts[0] > MOSTLY * counts[1])
+    blank = (examined.split == 0) & examined.records["blank"]
+    times = np.bincount(examined.label[blank], minlength=len(dataset.classes))
+    worst = np.flatnonzero(times > MOSTLY * dataset.splits["training"].counts)
     if len(worst):
         here = np.flatnonzero(blank & np.isin(examined.label, worst))
         mends = _mending([examined.paths[at] for at in here], dataset, store)
         mend = f" They are transparent: try --background {' or '.join(mends)}." if mends else ""
         names = terminal.listed(dataset.classes[label] for label in worst)
-        terminal.warn(
-            f"most training images of class {names} are of one color only, and nothing can be"
-            f" learned from those.{mend}"
-        )
+        terminal.warn(f"most training images of class {names} are of one color only.{mend}")
 
 
 def _mending(paths: list[str], dataset: Dataset, store: "PixelStore") -> list[str]:

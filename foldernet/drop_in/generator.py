@@ -19,16 +19,15 @@ from foldernet.drop_in.iterators import ArrayIterator, DataFrameIterator, Direct
 EXTENSIONS = folders.IMAGE_EXTENSIONS
 SAVING = ("batch_size", "shuffle", "seed", "save_to_dir", "save_prefix", "save_format")
 READING = ("target_size", "color_mode", "class_mode", "interpolation")
+CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
 
 
 def with_keras_signature(method):
     """Give a method the signature of Keras's method of its name, with our default interpolation."""
-    signature = inspect.signature(getattr(KerasGenerator, method.__name__))
-    parameters = [
-        parameter.replace(default="area") if parameter.name == "interpolation" else parameter
-        for parameter in signature.parameters.values()
-    ]
-    signature = signature.replace(parameters=parameters)
+    parameters = dict(inspect.signature(getattr(KerasGenerator, method.__name__)).parameters)
+    if "interpolation" in parameters:
+        parameters["interpolation"] = parameters["interpolation"].replace(default="area")
+    signature = inspect.Signature(list(parameters.values()))
 
     @functools.wraps(method)
     def with_all_arguments(*arguments, **keywords):
@@ -81,7 +80,7 @@ class ImageDataGenerator(batches.ImageDataGenerator):
         """Batches from arrays; the arguments are Keras's."""
         options = {name: arguments[name] for name in SAVING}
         augmented = arguments["subset"] != "validation"
-        source = KerasGenerator.flow(self, **arguments)
+        source = super().flow(**arguments)
         if source.sample_weight is not None:  # which Keras doesn't split; validation comes first
             part = slice(-len(source.x), None) if augmented else slice(len(source.x))
             source.sample_weight = source.sample_weight[part]
@@ -93,32 +92,30 @@ class ImageDataGenerator(batches.ImageDataGenerator):
 
         `directory` may also be an `ImageList`: a folder listed already.
         """
-        images = directory
-        if not isinstance(directory, ImageList):
-            images = _scan(directory, classes, follow_links)
+        if class_mode not in CLASS_MODES:
+            raise ValueError(f"Invalid class_mode: {class_mode}; expected one of {CLASS_MODES}.")
+        listed = isinstance(directory, ImageList)
+        images = directory if listed else _scan(directory, classes, follow_links)
         if subset is not None:
             images = self._subset(images, subset, by_position=class_mode is None)
-        if not isinstance(directory, ImageList):
+        if not listed:
             print(f"Found {len(images)} images belonging to {len(images.classes)} classes.")
-        augmented = subset != "validation"
-        return DirectoryIterator(
-            images, self, class_mode=class_mode, augmented=augmented, **options
-        )
+        options["augmented"] = subset != "validation"
+        return DirectoryIterator(images, self, class_mode=class_mode, **options)
 
     @with_keras_signature
     def flow_from_dataframe(self, *, dataframe, keep_aspect_ratio=False, **arguments):
         """Batches from the files that a pandas DataFrame names; the arguments are Keras's."""
-        if arguments["validate_filenames"]:
+        if arguments.pop("validate_filenames"):  # not by Keras, which knows seven extensions
             folder, names = arguments["directory"] or "", dataframe[arguments["x_col"]]
             valid = [validate_filename(os.path.join(folder, name), EXTENSIONS) for name in names]
             if invalid := valid.count(False):
                 told = f"Found {invalid} invalid image filename(s), which will be ignored."
                 warnings.warn(told, stacklevel=3)
             dataframe = dataframe[np.array(valid, bool)]
-            arguments["validate_filenames"] = False  # by Keras, which knows seven extensions
         options = {name: arguments[name] for name in (*SAVING, *READING)}
         options["augmented"] = arguments["subset"] != "validation"
-        source = KerasGenerator.flow_from_dataframe(self, dataframe, **arguments)
+        source = super().flow_from_dataframe(dataframe, validate_filenames=False, **arguments)
         return DataFrameIterator(source, self, keep_aspect_ratio=keep_aspect_ratio, **options)
 
     def transform_batch(self, images, random):
@@ -164,9 +161,8 @@ class ImageDataGenerator(batches.ImageDataGenerator):
 
 def _scan(directory, classes: list[str] | None, follow_links: bool) -> ImageList:
     """A folder's images; as in Keras, a class that is given and has no folder has no images."""
-    names_of = {label: [] for label in classes or ()}
-    for label in names_of:
-        if os.path.isdir(os.path.join(directory, label)):
-            names_of[label] = folders.list_images(directory, label, follow_links)
-    names_of = names_of or folders.class_images(directory, follow_links)
+    if classes:
+        names_of = {label: folders.list_images(directory, label, follow_links) for label in classes}
+    else:
+        names_of = folders.class_images(directory, follow_links)
     return ImageList.of_classes(directory, names_of)

@@ -9,9 +9,7 @@ import numpy as np
 from foldernet.batches import iterators
 from foldernet.batches.iterators import Batches
 from foldernet.datasets.image_list import ImageList
-from foldernet.images.reader import MODES, ImageError
-
-CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
+from foldernet.images.reader import ImageError
 
 
 class KerasIterator(Batches):
@@ -70,19 +68,20 @@ class KerasIterator(Batches):
         return () if self.sample_weight is None else (self.sample_weight[chosen],)
 
 
-class KerasFileIterator(KerasIterator, iterators.DirectoryIterator):
-    """Files, with the targets of every class mode."""
+class DirectoryIterator(KerasIterator, iterators.DirectoryIterator):
+    """What `ImageDataGenerator.flow_from_directory` returns: files, and targets by class mode."""
 
-    def __init__(self, *arguments, class_mode="categorical", **options):
-        super().__init__(*arguments, **options)
+    def __init__(self, images, generator, *, class_mode="categorical", **options):
+        super().__init__(images, generator, **options)
         self.class_mode, rule = class_mode, self.store.rule
         self.color_mode, self.interpolation = rule.color_mode, rule.interpolation
+        self.class_indices = {label: index for index, label in enumerate(images.classes)}
+        self.labels = images.labels
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        channels = MODES[self.color_mode][1]
-        first = self.data_format == "channels_first"
-        return (channels, *self.target_size) if first else (*self.target_size, channels)
+        shape = self.store.shape
+        return shape if self.data_format == "channels_last" else (shape[2], *shape[:2])
 
     @property
     def filepaths(self) -> list[str]:
@@ -93,9 +92,8 @@ class KerasFileIterator(KerasIterator, iterators.DirectoryIterator):
             return super()._stand_in(position, error)
         # What belongs to the image is not known here.
         mend = "remove it, and if it is one of a pair, the other one too"
-        raise ImageError(
-            error.path, f"{error.reason}. With class_mode=None none may take its place: {mend}"
-        )
+        told = f"{error.reason}. With class_mode=None none may take its place: {mend}"
+        raise ImageError(error.path, told)
 
     def _with_targets(self, images, chosen):
         # Labels in the dtype of the images, as in Keras; 8 bits would be too few for classes.
@@ -109,22 +107,9 @@ class KerasFileIterator(KerasIterator, iterators.DirectoryIterator):
         elif self.class_mode == "categorical":
             known = np.arange(len(self.class_indices))  # of which a DataFrame may name several
             targets = np.array([np.isin(known, self.classes[at]) for at in chosen], dtype)
-        elif self.class_mode == "multi_output":
-            targets = [output[chosen] for output in self.labels]
-        else:
-            targets = self.labels[chosen]
+        else:  # of "multi_output" several
+            targets = keras.tree.map_structure(lambda labels: labels[chosen], self.labels)
         return images, targets, *self._weights(chosen)
-
-
-class DirectoryIterator(KerasFileIterator):
-    """What `ImageDataGenerator.flow_from_directory` returns."""
-
-    def __init__(self, images, generator, *, class_mode="categorical", **options):
-        if class_mode not in CLASS_MODES:
-            raise ValueError(f"Invalid class_mode: {class_mode}; expected one of {CLASS_MODES}.")
-        self.class_indices = {label: index for index, label in enumerate(images.classes)}
-        self.labels = images.labels
-        super().__init__(images, generator, class_mode=class_mode, **options)
 
 
 class ArrayIterator(KerasIterator):
@@ -153,7 +138,7 @@ class ArrayIterator(KerasIterator):
         return images, self.y[chosen], *self._weights(chosen)
 
 
-class DataFrameIterator(KerasFileIterator):
+class DataFrameIterator(DirectoryIterator):
     """What `ImageDataGenerator.flow_from_dataframe` returns.
 
     Args:
@@ -164,5 +149,4 @@ class DataFrameIterator(KerasFileIterator):
         files = ImageList.of_classes(source.directory or "", {"": source.filenames})
         super().__init__(files, generator, **options)
         for name in ("classes", "class_indices", "labels", "sample_weight"):
-            if hasattr(source, name):
-                setattr(self, name, getattr(source, name))
+            setattr(self, name, getattr(source, name, None))

@@ -26,18 +26,15 @@ COLUMNS = ("file", "split", "label", "predicted", "probability", "ranking")
 
 
 def show_batches(task: Task, dataset: Dataset, batches: dict, log: FigureLog) -> None:
-    """Draw the first training batch of a classifier as the network will see it."""
-    if isinstance(task, Classify):
-        draw_batch(batches["training"], dataset.classes, log)
-
-
-def draw_batch(batches, classes: tuple[str, ...], log: FigureLog) -> None:
-    """Draw the first batch of an iterator, and say which names no font can show."""
-    images, one_hot, *_ = batches[0]  # and weights, perhaps
-    labels, names = drawable(classes, "class"), map(terminal.printable, classes)
-    if numbered := [pair for pair in zip(labels, names, strict=True) if len({*pair}) > 1]:
-        meant = terminal.listed(f"{label} is '{name}'" for label, name in numbered)
-        terminal.warn(f"no font has the characters of some classes. In figures, {meant}.")
+    """Draw the first training batch of a classifier as the network will see it, and say which
+    names of classes no font can show."""
+    if not isinstance(task, Classify):
+        return
+    images, one_hot, *_ = batches["training"][0]  # and weights, perhaps
+    labels, names = drawable(dataset.classes, "class"), map(terminal.printable, dataset.classes)
+    pairs = zip(labels, names, strict=True)
+    if numbered := [f"{label} is '{name}'" for label, name in pairs if label != name]:
+        terminal.warn(f"no font has some classes. In figures, {terminal.listed(numbered)}.")
     titles = [labels[index] for index in one_hot.argmax(axis=1)[:SHOWN_IMAGES]]
     heading = "Training images as the network sees them"
     log.show("training_images", mosaic(images[:SHOWN_IMAGES], titles, heading))
