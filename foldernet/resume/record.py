@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ PACKAGES = (
 
 def describe(options: TrainOptions, dataset: Dataset) -> dict[str, Any]:
     """What config.json holds of a run: its options and data; and what may differ when it is
-    repeated, time, versions and machine."""
+    repeated: command, time, versions and machine."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -45,6 +46,7 @@ def describe(options: TrainOptions, dataset: Dataset) -> dict[str, Any]:
                 for split, images in dataset.splits.items()
             },
         },
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": versions,
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},

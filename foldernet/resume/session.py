@@ -21,6 +21,8 @@ from foldernet.training import runs
 from foldernet.training.runs import METRICS, Run
 from foldernet.training.session import Session
 
+METRICS_BEFORE = "metrics-before.json"  # where the scores of a run go that is trained for longer
+
 
 @dataclasses.dataclass(frozen=True)
 class Options(BaseOptions):
@@ -102,9 +104,11 @@ class ResumableSession(Session):
                     "this run began with other versions of Python or its packages, as config.json"
                     " says; the last digits may differ from those of an uninterrupted run"
                 )
-            resumed = [*before.get("resumed", []), now]
+            again = {name: now[name] for name in ("command", "started", "versions", "machine")}
+            resumed = [*before.get("resumed", []), again]
             now = before | {"config": now["config"], "resumed": resumed}
-            (folder / METRICS).unlink(missing_ok=True)  # of a run that continues, not final
+            if (folder / METRICS).exists():  # of a run that continues, they aren't final
+                os.replace(folder / METRICS, folder / METRICS_BEFORE)
         else:
             files.write_json(folder / record.FILES, hashes)
         files.write_json(folder / record.CONFIG, now)
