@@ -138,8 +138,8 @@ class HistoryFile(keras.callbacks.Callback):
         files.write_csv(self.path, [["epoch", *names], *rows])
 
 
-class BestModel(keras.callbacks.Callback):
-    """Saves the model of the best epoch by several scores, ties in one decided by the next.
+class BestModel(keras.callbacks.ModelCheckpoint):
+    """ModelCheckpoint for the best epoch by several scores, ties in one decided by the next.
 
     The file is written whole, with what prediction needs inside it.
 
@@ -157,7 +157,7 @@ class BestModel(keras.callbacks.Callback):
     kept = ("best_score", "best_epoch")
 
     def __init__(self, network: keras.Model, path: Path, monitors: tuple[str, ...], metadata: dict):
-        super().__init__()
+        super().__init__(path, monitor=monitors[0].lstrip("-"))
         self.network, self.path = network, path
         self.monitors, self.metadata = monitors, metadata
         self.best_score = self.best_epoch = None
