@@ -99,6 +99,7 @@ EXTEND_PREDICTOR = [
 #   pass_on(options, predictor, results) -> those that are left for it
 AFTER_PREDICTION = [
     "foldernet.analysis.unknown",
+    "foldernet.analysis.sets",
     "foldernet.analysis.explain",
     "foldernet.checks.options",
     "foldernet.interchange.writers",

@@ -21,7 +21,7 @@ import evaluate
 import foldernet
 import predict
 import train
-from foldernet.analysis import heat_maps, measures, trust, unknown
+from foldernet.analysis import heat_maps, measures, sets, trust, unknown
 from foldernet.analysis.slices import slices
 from foldernet.inference.classifier import calibrated
 from foldernet.terminal import UserError
@@ -577,3 +577,45 @@ def test_a_report_is_made_of_names_of_any_kind_and_a_network_without_feature_map
     assert "<b>x" not in page
     assert "Where the network looks" not in page
     assert f"--config {folder}/config.json" in html.unescape(page)
+
+
+# Sets
+
+
+def test_sets_hold_the_right_class_as_often_as_is_asked_for():
+    """Of images that the sets were not fitted on, drawn from the same distribution."""
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet([0.5] * 6, 4000)
+    labels = np.array([random.choice(6, p=row) for row in probabilities])
+    kept = sets.fit(labels[:1000], probabilities[:1000])
+    for share in (0.5, 0.8, 0.9, 0.99):
+        within = probabilities[1000:] >= sets.smallest(kept, share)
+        held = within[np.arange(3000), labels[1000:]].mean()
+        assert share - 0.03 < held < share + 0.04
+
+
+def test_few_images_can_promise_no_more_than_all_classes():
+    assert sets.smallest([0.2, 0.4, 0.9], 0.9) == 0
+    assert sets.smallest([0.2, 0.4, 0.9], 0.75) == 0.2
+
+
+def test_predict_names_a_set(trained, stripes_folder, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    image = str(stripes_folder / "val/down/000.png")
+    assert predict.main([image, "--sets", "0.9", "--json", "-"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["set"][0] == answer["class"]
+    assert predict.main([image, "--sets", "0.9"]) == 0
+    assert f"one of {answer['class']}" in capsys.readouterr().out
+    assert predict.main([image, "--sets", "1"]) == 1
+    assert "--sets 1.0 is too large" in capsys.readouterr().err
+
+
+def test_a_model_without_what_sets_need_says_so(trained, stripes_folder, tmp_path, capsys):
+    metadata = read_metadata(trained / "models/first/best.keras")
+    del metadata["own_class"]
+    model = foldernet.load(trained / "models/first").model
+    save_model(model, tmp_path / "old.keras", metadata)
+    image = str(stripes_folder / "val/down/000.png")
+    assert predict.main([image, "--run", str(tmp_path / "old.keras"), "--sets", "0.9"]) == 1
+    assert "can't tell --sets" in capsys.readouterr().err

@@ -23,6 +23,7 @@ class ClassPrediction:
         error: why the file could not be read, or None.
         raw: what the network itself gives the first class, 0..1.
         unknown: whether the image is unlike the training images, or the network unsure.
+        within: the classes among which the right one is, where such a set is asked for.
     """
 
     path: str
@@ -30,12 +31,14 @@ class ClassPrediction:
     error: str | None = None
     raw: float = 0.0
     unknown: bool = False
+    within: tuple[str, ...] = ()
 
     def line(self, top: int) -> str:
         """For people: `cat 98.1%  (dog 1.2%, ...)`."""
         best, *others = (f"{printable(name)} {share:.1%}" for name, share in self.ranking[:top])
-        best = f"{best}  ({', '.join(others)})" if others else best
-        return f"{best}  unknown" if self.unknown else best
+        others = [f"({', '.join(others)})"] if others else []
+        within = [f"one of {', '.join(map(printable, self.within))}"] if self.within else []
+        return "  ".join([best, *others, *within, *["unknown"] * self.unknown])
 
 
 def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -146,6 +146,7 @@ def _answer(result: Any, top: int) -> dict[str, Any]:
         return {"values": list(result.values)}
     ranking = [{"class": name, "probability": share} for name, share in result.ranking[:top]]
     told = {"raw_probability": result.raw, "unknown": result.unknown}
+    told |= {"set": list(result.within)} if result.within else {}
     return ranking[0] | told | {"top": ranking}
 
 

@@ -51,8 +51,7 @@ class Task:
     @property
     def rule(self) -> dict[str, Any]:
         """How files become pixels, as attributes of `foldernet.images.reader.Rule`."""
-        stretched = {"interpolation": "area", "keep_aspect_ratio": False}
-        return {"color_mode": self.color_mode, **stretched}
+        return {"color_mode": self.color_mode, "interpolation": "area", "keep_aspect_ratio": False}
 
     def find_dataset(self) -> Dataset:
         """Find the images.
@@ -130,8 +129,7 @@ class Task:
 
     def metadata(self, dataset: Dataset) -> dict[str, Any]:
         """What the model's file says of itself for prediction, as JSON."""
-        size = 2 * [self.options.image_size]
-        return {"mode": self.options.mode, "size": size, **self.rule}
+        return {"mode": self.options.mode, "size": 2 * [self.options.image_size], **self.rule}
 
     def report(
         self, dataset: Dataset, batches: Batches, model: "keras.Model", log: "FigureLog", run: "Run"
