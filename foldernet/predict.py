@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from foldernet import rooms, terminal
 from foldernet.terminal import UserError
-from foldernet.training import environment, model_file, runs
+from foldernet.training import model_file, runs
 
 if TYPE_CHECKING:
     from foldernet.inference.predictor import Predictor
@@ -35,8 +35,6 @@ def load(run: str | os.PathLike | None = None) -> "Predictor":
         )
     engines = (package.opened(path) for package in rooms.modules(rooms.ENGINES))
     network = next(filter(None, engines), None)
-    if network is None:
-        environment.check_installation()
     with terminal.quiet_tensorflow():
         predictor = rooms.task_class(mode).predictor(path, metadata, network)
     for package in rooms.modules(rooms.EXTEND_PREDICTOR):

@@ -74,7 +74,7 @@ def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
                 raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if error.errno == errno.ENOSPC:
-                status("error: Standard output can't be written; its disk is full.")
+                status("error: The disk is full where output is written. Free some space.")
             return 128 + 13
         except KeyboardInterrupt:
             status("\nstopped")

@@ -117,6 +117,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
             scores |= summary.pace(best.best_epoch, session.history, batches)
             for package in rooms.modules(rooms.FIGURES):
                 package.show_result(task, dataset, batches, model, log, run)
+            files.write_json(run.models / runs.METRICS, scores)  # whatever may fail from here on
             for package in rooms.modules(rooms.AFTER_TRAINING):
                 scores |= package.finish(task, dataset, batches, model, run, scores)
             files.write_json(run.models / runs.METRICS, scores)

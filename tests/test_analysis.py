@@ -611,9 +611,9 @@ def test_predict_names_a_set(trained, stripes_folder, monkeypatch, capsys):
     assert "--sets 1.0 is too large" in capsys.readouterr().err
 
 
-def test_a_model_without_what_sets_need_says_so(trained, stripes_folder, tmp_path, capsys):
-    metadata = read_metadata(trained / "models/first/best.keras")
-    del metadata["own_class"]
+@pytest.mark.parametrize("kept", [None, [], 0.5, ["a"], {"a": 1}])
+def test_a_model_without_what_sets_need_says_so(kept, trained, stripes_folder, tmp_path, capsys):
+    metadata = read_metadata(trained / "models/first/best.keras") | {"own_class": kept}
     model = foldernet.load(trained / "models/first").model
     save_model(model, tmp_path / "old.keras", metadata)
     image = str(stripes_folder / "val/down/000.png")

@@ -464,5 +464,5 @@ def test_a_full_disk_behind_standard_output_is_told_in_a_sentence(at_run, stripe
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 128 + 13
-    assert "Standard output can't be written; its disk is full." in done.stderr
+    assert "The disk is full where output is written. Free some space." in done.stderr
     assert "Traceback" not in done.stderr

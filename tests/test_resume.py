@@ -222,7 +222,7 @@ def test_a_finished_run_goes_on_as_a_longer_one_if_more_epochs_are_asked_for(
     best = Path("models/more/best.keras").read_bytes()
     interrupt(monkeypatch, (2, 0))
     assert train.main(["--resume", "--name", "more", "--epochs", "3"]) == 143
-    kept = json.loads(Path("models/more/metrics-before.json").read_text())
+    kept = json.loads(Path("models/more/metrics-1-epochs.json").read_text())
     assert kept["epochs"] == 1, "nothing that a run has told is lost"
     assert train.main(["--resume"]) == 0
     metrics = json.loads(Path("models/more/metrics.json").read_text())

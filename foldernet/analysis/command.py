@@ -15,7 +15,7 @@ from foldernet.options import shown_as
 from foldernet.predict import load
 from foldernet.terminal import UserError
 from foldernet.train import make_options
-from foldernet.training import environment, model_file, runs
+from foldernet.training import model_file, runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,6 @@ class EvaluateOptions(unknown.Options, writers.Options):
 def evaluate(arguments: list[str] | None = None) -> int:
     """Score a trained classifier on labeled images."""
     options = command_line.parse(EvaluateOptions, arguments, "evaluate")
-    environment.check_installation()
     asked = [options.run, options.compare][: 1 + bool(options.compare)]
     found = [runs.find(name, mode="classify") for name in asked]
     for run in found:

@@ -39,7 +39,7 @@ def _explained(predictor: Any, results: Iterable[Any]) -> Iterator[Any]:
     from foldernet.interchange.writers import write_png
 
     for result in results:
-        if result.ranking:
+        if result.ranking and Path(result.path).exists():  # it may have gone meanwhile
             pixels = predictor.read(result.path)
             label = predictor.classes.index(result.ranking[0][0])
             heat = grad_cam(predictor.model, pixels[None], np.array([label]))[0]

@@ -47,7 +47,8 @@ def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterabl
     """
     if options.sets is None:
         return results
-    if not (kept := predictor.metadata.get("own_class")):
+    kept = predictor.metadata.get("own_class")
+    if not isinstance(kept, list) or not kept or not all(isinstance(x, float) for x in kept):
         raise UserError(
             f"'{predictor.path}' can't tell --sets: it is of too few validation images, of an"
             " earlier version, or no classifier. Train it again with more."

@@ -55,7 +55,7 @@ class BlurFilter(Predictor):
         model = load_model(path, {"ZeroPaddedConvolution": ZeroPaddedConvolution})
         if [weight.shape[2:] for weight in model.weights] != [(1, 1)]:
             raise UserError(f"'{path}' holds no filter. Use another copy of it.")
-        self.kernel, self.metadata = learned_kernel(model), metadata
+        self.kernel, self.metadata, self.path = learned_kernel(model), metadata, path
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
         """Blur an image, which counts as black beyond its frame, as in training.

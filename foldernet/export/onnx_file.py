@@ -18,7 +18,7 @@ from foldernet.training import runs
 from foldernet.training.model_file import METADATA, read_metadata, short, with_features
 
 FILE, DIGEST = "model.onnx", "sha256"  # the latter is a name of its metadata
-COMPARED = 256  # validation images
+COMPARED, AT_ONCE = 256, 32  # validation images
 MOST = 1e-3  # difference of probabilities, beyond which it is another network
 
 
@@ -33,16 +33,19 @@ def finish(
     """
     best = run.models / runs.BEST
     metadata = read_metadata(best)
-    if "size" not in metadata:  # the mode's own predictor is at once there
+    if "size" not in metadata:  # of a mode that has no network to run, as blur
         return {}
-    images = batches["validation"]
-    seen = images.images_at(np.arange(min(COMPARED, images.n)))
-    network, found = with_features(model), {}
-    expected = network.predict_on_batch(seen)[1]
+    images, network, found = batches["validation"], with_features(model), {}
+    some = np.arange(min(COMPARED, images.n))
+
+    def outputs(of: Any) -> np.ndarray:
+        parts = np.array_split(some, -(-len(some) // AT_ONCE))
+        return np.concatenate([of.predict_on_batch(images.images_at(part))[1] for part in parts])
 
     def write(temporary: Path) -> None:
+        expected = outputs(network)
         _convert(network, temporary, {METADATA: json.dumps(metadata), DIGEST: digest(best)})
-        given = OnnxNetwork(temporary).predict_on_batch(seen)[1]
+        given = outputs(OnnxNetwork(temporary))
         found["largest_difference"] = float(np.abs(given - expected).max())
         found["same_class"] = float(np.mean(given.argmax(axis=1) == expected.argmax(axis=1)))
         if not found["largest_difference"] <= MOST:
@@ -50,6 +53,8 @@ def finish(
 
     try:
         write_whole(run.models / FILE, write)
+    except terminal.UserError:  # a signal asks to stop
+        raise
     except Exception as error:  # TensorFlow, tf2onnx and ONNX Runtime raise nearly everything
         terminal.warn(f"no {FILE} could be made, and predict.py will use Keras: {short(error)}")
         return {}

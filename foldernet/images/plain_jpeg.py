@@ -47,7 +47,7 @@ def read(path: str, least: int | None) -> tuple[np.ndarray, tuple[int, int], int
         if small["min_height"] * small["min_width"] > PIXELS:
             return None
         return simplejpeg.decode_jpeg(content, "RGB", **small), (height, width), orientation
-    except (OSError, ValueError, IndexError, struct.error, limits.TooCostlyError):
+    except Exception:  # Pillow raises nearly everything for a damaged header
         return None
 
 
@@ -55,13 +55,11 @@ def _header(content: bytes) -> tuple[list[int], int] | None:
     """[height, width], and the orientation; None where the segments before the pixels aren't those
     of a plain JPEG."""
     size, orientation, at = None, 1, 2
-    if content[:2] != b"\xff\xd8":
-        return None
     for _ in range(SEGMENTS):
         mark, kind, length = struct.unpack_from(">BBH", content, at)
         segment = content[at + 4 : at + 2 + length]
         at += 2 + length
-        if mark != 0xFF:
+        if mark != 0xFF or content[:2] != b"\xff\xd8":
             return None
         if kind == SCAN:
             if size and size[0] * size[1] > MANY and b"\xff\xda" in content[at:]:

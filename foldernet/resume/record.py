@@ -81,7 +81,8 @@ def options_in(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it can't be read, or isn't a run's.
     """
-    options = read(path).get("config")
+    options = read(path)
+    options = options.get("config") if isinstance(options, dict) else None
     if not isinstance(options, dict):
         raise UserError(f"'{path}' is not the config.json of a run: its options are missing.")
     return options | {"resume": False}

@@ -21,8 +21,6 @@ from foldernet.training import runs
 from foldernet.training.runs import METRICS, Run
 from foldernet.training.session import Session
 
-METRICS_BEFORE = "metrics-before.json"  # where the scores of a run go that is trained for longer
-
 
 @dataclasses.dataclass(frozen=True)
 class Options(BaseOptions):
@@ -108,7 +106,8 @@ class ResumableSession(Session):
             resumed = [*before.get("resumed", []), again]
             now = before | {"config": now["config"], "resumed": resumed}
             if (folder / METRICS).exists():  # of a run that continues, they aren't final
-                os.replace(folder / METRICS, folder / METRICS_BEFORE)
+                earlier = f"metrics-{before['config']['epochs']}-epochs.json"
+                os.replace(folder / METRICS, folder / earlier)
         else:
             files.write_json(folder / record.FILES, hashes)
         files.write_json(folder / record.CONFIG, now)

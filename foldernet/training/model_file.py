@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from foldernet import files
 from foldernet.terminal import UserError, listed, printable
+from foldernet.training import environment
 
 if TYPE_CHECKING:  # who asks for --help, or names a wrong run, needn't wait for it
     import h5py
@@ -68,6 +69,7 @@ def load_model(path: Path, custom_objects: dict | None = None) -> "keras.Model":
     Raises:
         UserError: it is damaged, or refused.
     """
+    environment.check_installation()
     import h5py
     import keras
 

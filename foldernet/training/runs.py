@@ -65,7 +65,7 @@ def locked(run: Run) -> Iterator[Run]:
             f"Another process is training the run '{run.name}'. Wait for it, or start a new run."
         ) from None
     with held:  # the file stays: two processes could hold two files of one name
-        for left_over in run.models.glob(".*-*"):  # by `write_whole`, when it was killed
+        for left_over in run.models.glob(".[0-9]*-*.*"):  # by `write_whole`, when it was killed
             left_over.unlink()
         yield run
 
