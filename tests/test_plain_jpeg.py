@@ -123,7 +123,7 @@ def test_a_large_jpeg_in_several_scans_goes_the_way_that_counts_its_memory(tmp_p
     assert plain_jpeg.read(str(tmp_path / "a.jpg"), 48) is None
 
 
-@pytest.mark.parametrize("exif", [b"nonsense", b"II", b"\0" * 40, b"MM\0*\xff\xff\xff\xff"])
+@pytest.mark.parametrize("exif", [b"nonsense", b"II", b"\0" * 40])
 def test_a_damaged_exif_block_says_nothing_of_the_pixels(exif, tmp_path, both_ways):
     picture(61, 83).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + exif)
     fast, other = both_ways(str(tmp_path / "a.jpg"), (48, 48), Rule())
