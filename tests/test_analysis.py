@@ -395,6 +395,8 @@ def test_heat_is_where_a_tell_tale_patch_is_and_occlusion_agrees(nested, patch_n
     if nested:
         outer = keras.Input((32, 32, 3))
         network = keras.Model(outer, network(outer))
+    convolutions = [each for each in patch_network.layers if type(each) is keras.layers.Conv2D]
+    assert heat_maps.feature_map_layer(network) is convolutions[-1]
     before = network.predict_on_batch(images)
     assert (before.argmax(axis=1) == 1).all()
     for heat in heat_maps.grad_cam(network, images, np.ones(4, int)):

@@ -3,6 +3,7 @@
 They don't explain a network; they say which part of an image its answer depends on.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -18,7 +19,7 @@ CONVOLUTIONS = keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.S
 def feature_map_layer(model: keras.Model) -> keras.Layer | None:
     """The last layer from the last convolution on, in nested models too, whose output is a map:
     (n, height, width, channels)."""
-    maps = [layer for layer in model._flatten_layers() if _is_map(layer)]
+    maps = [layer for layer in _leaves(model) if _is_map(layer)]
     return maps[-1] if any(isinstance(layer, CONVOLUTIONS) for layer in maps) else None
 
 
@@ -71,7 +72,17 @@ def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.uint8((1 - share) * gray + share * colors)
 
 
+def _leaves(model: keras.Model) -> Iterator[keras.Layer]:
+    """The layers that aren't models themselves, from input to output: Keras's own way to flatten
+    gives those of nested models backwards."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _leaves(layer)
+        else:
+            yield layer
+
+
 def _is_map(layer: keras.Layer) -> bool:
     shape = getattr(getattr(layer, "output", None), "shape", ())  # it may have several, or none
-    inner = not isinstance(layer, keras.Model | keras.layers.InputLayer)
+    inner = not isinstance(layer, keras.layers.InputLayer)
     return inner and len(shape) == 4 and None not in shape[1:3] and min(shape[1:3]) > 1
