@@ -97,10 +97,11 @@ def test_a_network_that_onnx_gives_other_outputs_leaves_no_file(trained, tmp_pat
     seen = np.zeros((2, 24, 24, 3), "uint8")
     batches = {"validation": SimpleNamespace(n=2, images_at=lambda positions: seen)}
     odd = SimpleNamespace(models=tmp_path / "models/odd")
+    task = SimpleNamespace(outputs={})  # of a mode that hasn't asked the network
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnx_file, "MOST", -1.0)
-        assert onnx_file.finish(None, None, batches, model, odd, {}) == {}
+        assert onnx_file.finish(task, None, batches, model, odd, {}) == {}
     assert "its outputs differ by" in capsys.readouterr().err
     assert not (tmp_path / "models/odd/model.onnx").exists()
-    assert onnx_file.finish(None, None, batches, model, odd, {})["onnx"]["same_class"] == 1
+    assert onnx_file.finish(task, None, batches, model, odd, {})["onnx"]["same_class"] == 1
     assert (tmp_path / "models/odd/model.onnx").exists()
