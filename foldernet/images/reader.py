@@ -32,9 +32,8 @@ INTERPOLATIONS = ("area", *PILLOW_FILTERS)
 BACKGROUNDS = ("white", "gray", "black", "#[0-9a-fA-F]{6}")
 RULES = {"color_mode": MODES, "interpolation": INTERPOLATIONS, "background": BACKGROUNDS}
 RULES = {name: "|".join(known) for name, known in RULES.items()}  # as regular expressions
-# EXIF orientation -> what undoes it; ImageOps.exif_transpose fails where another tag is damaged.
-UNDOING = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
-UPRIGHT = {number: Image.Transpose[name] for number, name in enumerate(UNDOING.split(), start=2)}
+# EXIF orientation -> OpenCV's code of the flip that undoes it, after a transposition from 5 on.
+FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 READER_VERSION = 2  # counted up whenever the same file would give other pixels
 READER = f"reader {READER_VERSION} of {PIL.__version__} and {cv2.__version__}"
 DRAFT_MARGIN = 2  # decode at this many times the target or more: closer to averaging all the pixels
@@ -141,12 +140,10 @@ def read_with_header(path, size=None, rule: Rule | None = None) -> tuple[np.ndar
     least = DRAFT_MARGIN * max(size) if size and rule.interpolation == "area" else None
     if plain := plain_jpeg.read(path, least):
         pixels, sides, orientation = plain
-        if orientation in UPRIGHT:
-            pixels = np.asarray(_upright(Image.fromarray(pixels), orientation))
-            sides = sides[::-1] if orientation >= 5 else sides
-        if rule.color_mode != "rgb" or rule.keep_aspect_ratio or (size and not least):
-            return converted(Image.fromarray(pixels), size, rule), Header("JPEG", *sides)
-        return _resized(pixels, size) if size else pixels, Header("JPEG", *sides)
+        if rule.color_mode != "rgb":
+            pixels = np.asarray(_in_mode(Image.fromarray(pixels), rule))
+        header = Header("JPEG", *(sides[::-1] if orientation >= 5 else sides))
+        return _fitted(_upright(pixels, orientation), size, rule), header
     with opened(path) as (image, extra):
         size_in_file = image.size  # draft changes it
         if least:
@@ -166,10 +163,14 @@ def converted(image: Image.Image, size: tuple[int, int] | None, rule: Rule) -> n
     """
     _check_depth(image)  # again: it may be no file's
     image.load()
-    large = image.width * image.height > WHOLE_LIMIT
-    pixels = (_decoded_in_strips if large else _decoded)(image, size, rule)
-    pixels = _resized(pixels, size) if size else pixels
-    return pixels.reshape(*pixels.shape[:2], rule.channels)
+    orientation = _orientation(image)
+    if image.width * image.height > WHOLE_LIMIT:
+        stored = size[::-1] if size and orientation >= 5 else size
+        pixels = _shrunk_in_strips(image, stored or image.size[::-1], rule)
+        rule = Rule(rule.color_mode)  # they are cropped and filtered
+    else:
+        pixels = np.asarray(_in_mode(image, rule))
+    return _fitted(_upright(pixels, orientation), size, rule)
 
 
 def read_header(path: str | os.PathLike) -> Header:
@@ -228,49 +229,40 @@ def _reason(error: Exception) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) to 8; a damaged EXIF block says nothing of the pixels."""
+    """The EXIF orientation; a damaged EXIF block says nothing of the pixels."""
     try:
-        orientation = image.getexif().get(0x0112)
+        return plain_jpeg.orientation(image.getexif())
     except Exception:
         return 1
-    return orientation if orientation in UPRIGHT else 1
 
 
-def _decoded(image, size, rule: Rule) -> np.ndarray:
-    """Pixels of a loaded image, upright, in the mode, cropped and filtered as asked for."""
-    image = _upright(_in_mode(image, rule), _orientation(image))
+def _fitted(pixels: np.ndarray, size: tuple[int, int] | None, rule: Rule) -> np.ndarray:
+    """Upright pixels, cropped and resized as asked for: (height, width, channels) uint8."""
     if size and rule.keep_aspect_ratio:
-        image = image.crop(_center(image.size, size))
-    if size and rule.interpolation != "area":
-        image = image.resize((size[1], size[0]), PILLOW_FILTERS[rule.interpolation])
-    return np.asarray(image)
-
-
-def _decoded_in_strips(image, size, rule: Rule) -> np.ndarray:
-    """As `_decoded`, and no larger than `size`: each row is shrunk by itself, then each column."""
-    orientation = _orientation(image)
-    left, top, right, bottom = 0, 0, *image.size
-    if size and orientation >= 5:
-        size = size[::-1]
-    if size and rule.keep_aspect_ratio:
-        left, top, right, bottom = _center(image.size, size)
-    height, width = bottom - top, right - left
+        left, top, right, bottom = _center(pixels.shape[1::-1], size)
+        pixels = pixels[top:bottom, left:right]
     if size:
-        height, width = min(height, size[0]), min(width, size[1])
+        filtered = rule.interpolation != "area"
+        pixels = _shrunk(pixels, size, rule.interpolation) if filtered else _resized(pixels, size)
+    return pixels.reshape(*pixels.shape[:2], rule.channels)
+
+
+def _shrunk_in_strips(image: Image.Image, size: tuple[int, int], rule: Rule) -> np.ndarray:
+    """Pixels of a loaded image, not upright yet, cropped and no larger than `size`: each row is
+    shrunk by itself, then each column."""
+    box = _center(image.size, size) if rule.keep_aspect_ratio else (0, 0, *image.size)
+    left, top, right, bottom = box
+    height, width = min(bottom - top, size[0]), min(right - left, size[1])
     rows = None
     step = max(1, STRIP_PIXELS // (right - left))
     for start in range(top, bottom, step):
         strip = image.crop((left, start, right, min(start + step, bottom)))
         strip = np.asarray(_in_mode(strip, rule))
-        if size:
-            strip = _shrunk(strip, (len(strip), width), rule.interpolation)
+        strip = _shrunk(strip, (len(strip), width), rule.interpolation)
         if rows is None:
             rows = np.empty((bottom - top, *strip.shape[1:]), np.uint8)
         rows[start - top : start - top + len(strip)] = strip
-    pixels = _shrunk(rows, (height, width), rule.interpolation) if size else rows
-    return (
-        pixels if orientation == 1 else np.asarray(_upright(Image.fromarray(pixels), orientation))
-    )
+    return _shrunk(rows, (height, width), rule.interpolation)
 
 
 def _in_mode(image: Image.Image, rule: Rule) -> Image.Image:
@@ -286,8 +278,9 @@ def _in_mode(image: Image.Image, rule: Rule) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    pixels = cv2.transpose(pixels) if orientation >= 5 else pixels
+    return cv2.flip(pixels, FLIPS[orientation]) if orientation in FLIPS else pixels
 
 
 def _center(of: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -301,6 +294,8 @@ def _center(of: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, 
 
 
 def _shrunk(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
+    if pixels.shape[:2] == size:
+        return pixels
     if interpolation == "area":
         return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
     return np.asarray(Image.fromarray(pixels).resize(size[::-1], PILLOW_FILTERS[interpolation]))
@@ -309,8 +304,7 @@ def _shrunk(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> np
 def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Shrink by averaging the covered area, then grow linearly: each axis as it needs."""
     height, width = min(pixels.shape[0], size[0]), min(pixels.shape[1], size[1])
-    if (height, width) != pixels.shape[:2]:
-        pixels = _shrunk(pixels, (height, width), "area")
+    pixels = _shrunk(pixels, (height, width), "area")
     if (height, width) != tuple(size):
         pixels = cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
     return pixels
