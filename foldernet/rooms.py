@@ -23,8 +23,8 @@ TASKS = {
     "blur": "foldernet.blur.task",
 }
 # They draw what a person looks at:
-#   show_batches(task, dataset, batches, log), before the first epoch
-#   show_result(task, dataset, batches, model, log, run), of the best model
+#   show_batches(task, dataset, batches, run), before the first epoch
+#   show_result(task, dataset, batches, model, run), of the best model
 FIGURES = [
     "foldernet.figures.classifier",
 ]

@@ -50,7 +50,6 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
     with terminal.quiet_tensorflow():  # three seconds, spent now that there is something to train
         import keras
 
-        from foldernet.evaluation.figure_log import FigureLog
         from foldernet.training import callbacks, optimizers, summary
 
     keras.utils.set_random_seed(options.seed)
@@ -79,9 +78,8 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
     with session.opened_run(f"{options.mode}-{task.network_name}") as run:
         session.describe(options, dataset, task.files(dataset))
         summary.show_start(dataset, network, batches, run, facts + task.facts(dataset))
-        log = FigureLog(run.logs)
         for package in rooms.modules(rooms.FIGURES):
-            package.show_batches(task, dataset, batches, log)
+            package.show_batches(task, dataset, batches, run)
 
         ends = itertools.accumulate(stage.epochs for stage in stages)
         metadata, patience = task.metadata(dataset), options.early_stopping or options.epochs
@@ -91,7 +89,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
                 training = stage.batches["training"]
                 watching = [
                     callbacks.Pace(training),
-                    *task.callbacks(log),
+                    *task.callbacks(run),
                     *stage.schedule,
                     best,
                     callbacks.Curves(run.logs),
@@ -113,10 +111,10 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
                     )
                 save_model(network, run.models / runs.LAST, metadata)
                 session.end()
-            scores = task.report(dataset, batches, model := best.load(), log, run)
+            scores = task.report(dataset, batches, model := best.load(), run)
             scores |= summary.pace(best.best_epoch, session.history, batches)
             for package in rooms.modules(rooms.FIGURES):
-                package.show_result(task, dataset, batches, model, log, run)
+                package.show_result(task, dataset, batches, model, run)
             files.write_json(run.models / runs.METRICS, scores)  # whatever may fail from here on
             for package in rooms.modules(rooms.AFTER_TRAINING):
                 scores |= package.finish(task, dataset, batches, model, run, scores)

@@ -19,8 +19,8 @@ from matplotlib.text import Text
 
 import train
 from foldernet.datasets.image_list import Dataset, ImageList
-from foldernet.evaluation.figure_log import DOTS_PER_INCH
 from foldernet.figures import classifier, names
+from foldernet.figures.log import DOTS_PER_INCH
 from foldernet.tasks.classify import Classify
 
 QUICK = ["--epochs", "1", "--image-size", "16", "--batch-size", "16"]
@@ -128,7 +128,7 @@ def test_names_in_a_font_of_this_system_are_drawn_with_it(tmp_path):
     assert texts(titles(3, "고양이.png\ncalled 猫"))
 
 
-def test_names_that_no_font_can_write_are_numbered_and_told(capsys):
+def test_names_that_no_font_can_write_are_numbered_and_told(capsys, monkeypatch):
     classes = ("cat", "猫", "고양이", "ไทย")
     assert names.drawable(classes, "class") == ["cat", "class 1", "class 2", "class 3"]
     labels = [label.get_text() for label in confusion(classes).axes[0].get_yticklabels()]
@@ -138,12 +138,12 @@ def test_names_that_no_font_can_write_are_numbered_and_told(capsys):
     assert {"a.png", "file 1"} <= shown
 
     batch = np.zeros((4, 8, 8, 3), "uint8"), np.eye(4)
-    log = SimpleNamespace(show=lambda name, figure: texts(figure))
+    monkeypatch.setattr(classifier, "show", lambda run, name, figure: texts(figure))
     batches, task = {"training": [batch]}, Classify(Classify.Options())
-    classifier.show_batches(task, Dataset(Path(), classes, {}), batches, log)
+    classifier.show_batches(task, Dataset(Path(), classes, {}), batches, None)
     told = capsys.readouterr().err
     assert "class 1 is '猫', class 2 is '고양이', class 3 is 'ไทย'" in told
-    classifier.show_batches(task, Dataset(Path(), ("a", "b", "c", "é"), {}), batches, log)
+    classifier.show_batches(task, Dataset(Path(), ("a", "b", "c", "é"), {}), batches, None)
     assert capsys.readouterr().err == ""
 
 

@@ -11,7 +11,7 @@ from foldernet.blur import kernel_scores as scores
 from foldernet.blur.pairs import stacked
 from foldernet.blur.single_filter import learned_kernel
 from foldernet.datasets.image_list import Dataset
-from foldernet.evaluation.figure_log import FigureLog
+from foldernet.figures.log import show
 from foldernet.files import write_whole
 from foldernet.images.reader import read_header
 from foldernet.training.runs import Run
@@ -22,14 +22,14 @@ class KernelGrowth(keras.callbacks.Callback):
 
     Args:
         true: the true kernel, for its relative L2 error; None leaves that out.
-        log: gets the figure `kernel_growth`.
+        run: gets the figure `kernel_growth`.
     """
 
     kept = ("grown",)
 
-    def __init__(self, true: np.ndarray | None, log: FigureLog):
+    def __init__(self, true: np.ndarray | None, run: Run):
         super().__init__()
-        self.true, self.log, self.grown = true, log, []
+        self.true, self.run, self.grown = true, run, []
 
     def on_epoch_end(self, epoch, logs=None):
         kernel = learned_kernel(self.model)
@@ -40,12 +40,10 @@ class KernelGrowth(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         if self.grown:
-            self.log.show("kernel_growth", kernel_figures.growth(self.grown))
+            show(self.run, "kernel_growth", kernel_figures.growth(self.grown))
 
 
-def report(
-    task, dataset: Dataset, batches: dict, model: keras.Model, log: FigureLog, run: Run
-) -> dict:
+def report(task, dataset: Dataset, batches: dict, model: keras.Model, run: Run) -> dict:
     """Score the filter of a `foldernet.blur.task.Blur`, compare it with the true kernel and the
     reference, and draw them."""
     options, power = task.options, task.recipe.power
@@ -69,9 +67,9 @@ def report(
     write_whole(run.models / "kernel.png", partial(kernel_figures.save_kernel, learned))
     by_name = {} if true is None else {"true": true}
     by_name |= {"learned": learned, "reference": reference}
-    log.show("kernels", kernel_figures.comparison(by_name))
-    log.show("mtf", kernel_figures.mtf(by_name, power, limit, sentence))
-    log.show("residual", kernel_figures.residual(*(images[0] for images in shown)))
+    show(run, "kernels", kernel_figures.comparison(by_name))
+    show(run, "mtf", kernel_figures.mtf(by_name, power, limit, sentence))
+    show(run, "residual", kernel_figures.residual(*(images[0] for images in shown)))
 
     if true is None:  # how far fit and reference are apart is all that can be told
         compared = {"relative_l2_to_reference": scores.relative_l2(learned, reference)}

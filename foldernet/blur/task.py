@@ -120,18 +120,18 @@ class Blur(Task):
             return []
         return [("prior", f"smoothness, strength {self.reference.strength:.1e} by hold-out")]
 
-    def callbacks(self, log):
+    def callbacks(self, run):
         from foldernet.blur.report import KernelGrowth
 
-        return [KernelGrowth(self.kernel, log)]
+        return [KernelGrowth(self.kernel, run)]
 
     def metadata(self, dataset):
         return {"mode": self.options.mode, "kernel_size": self.kernel_size}
 
-    def report(self, dataset, batches, model, log, run):
+    def report(self, dataset, batches, model, run):
         from foldernet.blur.report import report
 
-        return report(self, dataset, batches, model, log, run)
+        return report(self, dataset, batches, model, run)
 
     @staticmethod
     def predictor(path, metadata, network=None):

@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix
 
 from foldernet import files, terminal
 from foldernet.datasets.image_list import Dataset
-from foldernet.evaluation.figure_log import FigureLog
+from foldernet.figures.log import show
 from foldernet.figures.names import STYLE, drawable, fitted
 from foldernet.tasks.classify import Classify
 from foldernet.tasks.task import Task
@@ -25,7 +25,7 @@ SHOWN_IMAGES = 32
 COLUMNS = ("file", "split", "label", "predicted", "probability", "ranking")
 
 
-def show_batches(task: Task, dataset: Dataset, batches: dict, log: FigureLog) -> None:
+def show_batches(task: Task, dataset: Dataset, batches: dict, run: Run) -> None:
     """Draw the first training batch of a classifier as the network will see it, and say which
     names of classes no font can show."""
     if not isinstance(task, Classify):
@@ -37,7 +37,7 @@ def show_batches(task: Task, dataset: Dataset, batches: dict, log: FigureLog) ->
         terminal.warn(f"no font has some classes. In figures, {terminal.listed(numbered)}.")
     titles = [labels[index] for index in one_hot.argmax(axis=1)[:SHOWN_IMAGES]]
     heading = "Training images as the network sees them"
-    log.show("training_images", mosaic(images[:SHOWN_IMAGES], titles, heading))
+    show(run, "training_images", mosaic(images[:SHOWN_IMAGES], titles, heading))
 
 
 def mosaic(images: np.ndarray, titles: list[str], heading: str) -> Figure:
@@ -163,9 +163,7 @@ def write_predictions(table: Path, dataset: Dataset, batches: dict, outputs: dic
     files.write_csv(table, rows)
 
 
-def show_result(
-    task: Task, dataset: Dataset, batches: dict, model: keras.Model, log: FigureLog, run: Run
-) -> None:
+def show_result(task: Task, dataset: Dataset, batches: dict, model: keras.Model, run: Run) -> None:
     """Write every prediction of a classifier down, and draw what it confuses, its worst mistakes,
     and the filters that it has learned.
 
@@ -183,10 +181,10 @@ def show_result(
     matrix = confusion_matrix(labels, predicted, labels=range(len(classes)))
     images = terminal.count(len(labels), "image")
     heading = f"Validation: {matrix.trace() / len(labels):.1%} of {images} right"
-    log.show("confusion_matrix", confusion(matrix, classes, heading))
-    log.show("worst_mistakes", mistakes(batches["validation"], outputs["validation"], classes))
+    show(run, "confusion_matrix", confusion(matrix, classes, heading))
+    show(run, "worst_mistakes", mistakes(batches["validation"], outputs["validation"], classes))
     layers = model._flatten_layers()  # those of nested models, too
     first = next((layer for layer in layers if type(layer) is keras.layers.Conv2D), None)
     if first:
         heading = f"Filters of {first.name}"
-        log.show("first_layer_filters", filters(first.get_weights()[0], heading))
+        show(run, "first_layer_filters", filters(first.get_weights()[0], heading))

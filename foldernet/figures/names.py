@@ -7,7 +7,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from foldernet import terminal
-from foldernet.evaluation.figure_log import DOTS_PER_INCH
+from foldernet.figures.log import DOTS_PER_INCH
 
 # Its warnings, of fonts that are a little lighter than asked for, are of no use to anyone.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 
 from foldernet import terminal
-from foldernet.evaluation.figure_log import FigureLog
+from foldernet.figures.log import show
+from foldernet.training.runs import Run
 from foldernet.training.stage import Stage
 
 RATES = np.geomspace(1e-6, 1, 100)
@@ -33,7 +34,7 @@ def find(session, task, stage: Stage) -> tuple[float, keras.callbacks.Callback]:
     stage.options = dataclasses.replace(stage.options, learning_rate=rate)
     terminal.status(f"learning rate: {rate:g}, a tenth of that with the lowest loss\n")
     draw_it = keras.callbacks.LambdaCallback(
-        on_train_begin=lambda logs: draw(found, rate, FigureLog(session.run.logs))
+        on_train_begin=lambda logs: draw(found, rate, session.run)
     )
     return rate, draw_it
 
@@ -64,7 +65,7 @@ def suggested(found: np.ndarray) -> float:
     return float(f"{RATES[np.argmin(found)] / 10:.2g}")
 
 
-def draw(found: np.ndarray, rate: float, log: FigureLog) -> None:
+def draw(found: np.ndarray, rate: float, run: Run) -> None:
     """The loss over the rate, and the rate that is taken, as figure learning_rate."""
     from matplotlib.figure import Figure
 
@@ -74,4 +75,4 @@ def draw(found: np.ndarray, rate: float, log: FigureLog) -> None:
     axes.axvline(rate, color="tab:red", label=f"taken: {rate:g}")
     axes.set(xlabel="learning rate", ylabel="training loss, smoothed")
     axes.legend()
-    log.show("learning_rate", figure)
+    show(run, "learning_rate", figure)

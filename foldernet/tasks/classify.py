@@ -42,7 +42,7 @@ class Classify(Task):
     def metadata(self, dataset):
         return super().metadata(dataset) | {"classes": list(dataset.classes)}
 
-    def report(self, dataset, batches, model, log, run):
+    def report(self, dataset, batches, model, run):
         from foldernet.evaluation.scores import classification_scores
 
         found, of_all = {}, (dataset.classes, self._loss())

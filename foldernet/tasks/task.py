@@ -13,7 +13,6 @@ if TYPE_CHECKING:  # TensorFlow takes three seconds; a wrong folder is answered 
 
     import keras
 
-    from foldernet.evaluation.figure_log import FigureLog
     from foldernet.inference.predictor import Predictor
     from foldernet.training.runs import Run
 
@@ -123,7 +122,7 @@ class Task:
         """What the terminal says of the mode before training, as (name, text)."""
         return []
 
-    def callbacks(self, log: "FigureLog") -> list["keras.callbacks.Callback"]:
+    def callbacks(self, run: "Run") -> list["keras.callbacks.Callback"]:
         """What else watches `fit`. TensorBoard and history.csv show what these add to the logs."""
         return []
 
@@ -132,7 +131,7 @@ class Task:
         return {"mode": self.options.mode, "size": 2 * [self.options.image_size], **self.rule}
 
     def report(
-        self, dataset: Dataset, batches: Batches, model: "keras.Model", log: "FigureLog", run: "Run"
+        self, dataset: Dataset, batches: Batches, model: "keras.Model", run: "Run"
     ) -> dict[str, Any]:
         """Score the best model for metrics.json, and draw what it learned."""
         model.compile(loss="mse")
