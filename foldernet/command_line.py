@@ -86,8 +86,7 @@ def parse(
 def _check_names(owner: type[Options], arguments: list[str], modes_with: Callable) -> None:
     """Raise UserError if there is no option of a name that was typed."""
     known = ["--help", "-h"]
-    for name, annotation in option_types.annotations(owner).items():
-        marks = option_types.marks(annotation)
+    for name, (_, marks) in option_types.fields(owner).items():
         if tyro.conf.Positional not in marks:
             names = (name, f"no_{name}") if isinstance(getattr(owner, name), bool) else (name,)
             aliases = (getattr(mark, "aliases", None) or () for mark in marks)

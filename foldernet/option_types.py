@@ -36,37 +36,28 @@ class Options:
     """
 
     def __post_init__(self):
-        for name, annotation in annotations(type(self)).items():
-            _check(name, getattr(self, name), annotation)
+        for name, (kind, marks) in fields(type(self)).items():
+            if (value := getattr(self, name)) is not None:
+                _check(flag(name), value, kind, marks)
 
 
-def annotations(owner: type[Options]) -> dict[str, Any]:
-    """Name -> type and marks of each option."""
-    hints = typing.get_type_hints(owner, include_extras=True)
-    return {field.name: hints[field.name] for field in dataclasses.fields(owner)}
+def fields(owner: type[Options]) -> dict[str, tuple[Any, tuple]]:
+    """Name -> the type, without None, and the marks of each option."""
+    kinds, marked = typing.get_type_hints(owner), typing.get_type_hints(owner, include_extras=True)
+    names = owner.__dataclass_fields__
+    return {name: (_kind(kinds[name]), getattr(marked[name], "__metadata__", ())) for name in names}
 
 
-def marks(annotation: Any) -> tuple:
-    """What an option's type is annotated with."""
-    return getattr(annotation, "__metadata__", ())
+def _kind(hint: Any) -> Any:
+    """The type itself; of several, as with None, the first."""
+    several = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    return typing.get_args(hint)[0] if several else hint
 
 
-def _kind(annotation: Any) -> Any:
-    """The type itself, without marks and None."""
-    kind = typing.get_args(annotation)[0] if marks(annotation) else annotation
-    if typing.get_origin(kind) in (types.UnionType, typing.Union):
-        kind = next(inner for inner in typing.get_args(kind) if inner is not types.NoneType)
-    return kind
-
-
-def _check(name: str, value: Any, annotation: Any) -> None:
-    if value is None:
-        return
-    kind, option = _kind(annotation), flag(name)
+def _check(option: str, value: Any, kind: Any, marks: tuple) -> None:
     if typing.get_origin(kind) is Literal and value not in (choices := typing.get_args(kind)):
         raise UserError(f"{option} '{value}' is unknown. Choose from {listed(choices)}.")
-    ranges = (mark for mark in marks(annotation) if isinstance(mark, Range))
-    for limits in (range for range in ranges if value != range.word):
+    for limits in (mark for mark in marks if isinstance(mark, Range) and value != mark.word):
         low, high = limits.low, limits.high
         for number in value if isinstance(value, tuple) else (value,):
             if not isinstance(number, numbers.Integral if kind is int else numbers.Real):
@@ -87,11 +78,11 @@ def converted(owner: type[Options], values: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: a name that is no option.
     """
-    known = annotations(owner)
+    known = fields(owner)
     for name in values:
         if name not in known:
             raise UserError(f"There is no option '{name}'{nearest(name, known)}")
-    return {name: _convert(_kind(known[name]), value) for name, value in values.items()}
+    return {name: _convert(known[name][0], value) for name, value in values.items()}
 
 
 def _convert(kind: Any, value: Any) -> Any:

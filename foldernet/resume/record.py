@@ -117,8 +117,8 @@ def check_resumable(options: TrainOptions) -> None:
     before = option_types.converted(Options, options_in(run.models / CONFIG))
     changed = [
         f"{option_types.flag(name)} {getattr(options, name)} (it was {before.get(name)})"
-        for name, annotation in option_types.annotations(Options).items()
-        if option_types.MAY_CHANGE_ON_RESUME not in option_types.marks(annotation)
+        for name, (_, marks) in option_types.fields(Options).items()
+        if option_types.MAY_CHANGE_ON_RESUME not in marks
         and getattr(options, name) != before.get(name)
     ]
     if changed:
