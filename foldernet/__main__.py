@@ -1,6 +1,6 @@
 """`foldernet train`, `foldernet predict` and so on: the commands of `rooms.COMMANDS`."""
 
-import importlib
+import pkgutil
 import sys
 
 from foldernet import __version__, rooms
@@ -20,8 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     if command not in rooms.COMMANDS:
         status(f"error: There is no command '{command}'{nearest(command, rooms.COMMANDS)}")
         return 1
-    module, _, function = rooms.COMMANDS[command].partition(":")
-    return getattr(importlib.import_module(module), function)(others)
+    return pkgutil.resolve_name(rooms.COMMANDS[command])(others)
 
 
 if __name__ == "__main__":

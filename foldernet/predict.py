@@ -1,6 +1,7 @@
 """Prediction: from a run to what answers for images."""
 
 import os
+import pkgutil
 from typing import TYPE_CHECKING
 
 from foldernet import rooms, terminal
@@ -36,7 +37,8 @@ def load(run: str | os.PathLike | None = None) -> "Predictor":
     engines = (package.opened(path) for package in rooms.modules(rooms.ENGINES))
     network = next(filter(None, engines), None)
     with terminal.quiet_tensorflow():
-        predictor = rooms.task_class(mode).predictor(path, metadata, network)
+        kind = pkgutil.resolve_name(rooms.task_class(mode).predictor)
+        predictor = kind(path, metadata, network)
     for package in rooms.modules(rooms.EXTEND_PREDICTOR):
         package.extend(predictor)
     return predictor

@@ -10,7 +10,6 @@ import numpy as np
 from foldernet.blur.kernels import blur
 from foldernet.blur.single_filter import ZeroPaddedConvolution, learned_kernel
 from foldernet.images.reader import ImageError
-from foldernet.inference import output
 from foldernet.inference.predictor import Predictor
 from foldernet.interchange.writers import write_png
 from foldernet.terminal import UserError
@@ -51,7 +50,7 @@ class BlurFilter(Predictor):
     Result: ClassVar = Blurred
     size = rule = None  # images are read as they are
 
-    def __init__(self, path: Path, metadata: dict[str, Any]):
+    def __init__(self, path: Path, metadata: dict[str, Any], network: Any = None):
         model = load_model(path, {"ZeroPaddedConvolution": ZeroPaddedConvolution})
         if [weight.shape[2:] for weight in model.weights] != [(1, 1)]:
             raise UserError(f"'{path}' holds no filter. Use another copy of it.")
@@ -77,13 +76,14 @@ class BlurFilter(Predictor):
             else:
                 yield Blurred(name, self.apply(pixels))
 
-    def write(self, results: Iterable[Blurred], missing: list[str], top: int) -> int:
+    @staticmethod
+    def write(results: Iterable[Blurred], missing: list[str], top: int) -> int:
         """Write each blurred image to the working folder, as PNG and under a name that is free.
 
         Returns:
             The exit status: 0, or 1 if anything could not be read.
         """
-        return output.write(map(_written, results), missing, top)
+        return Predictor.write(map(_written, results), missing, top)
 
 
 def _written(result: Blurred) -> Blurred:

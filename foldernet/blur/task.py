@@ -30,6 +30,7 @@ class Blur(Task):
 
     Options = BlurOptions
     network_name = "single_filter"
+    predictor = "foldernet.blur.predictor:BlurFilter"
 
     def find_dataset(self):
         return photographs.find(self.options, self.shipped)
@@ -132,12 +133,6 @@ class Blur(Task):
         from foldernet.blur.report import report
 
         return report(self, dataset, batches, model, run)
-
-    @staticmethod
-    def predictor(path, metadata, network=None):
-        from foldernet.blur.predictor import BlurFilter
-
-        return BlurFilter(path, metadata)
 
     @cached_property
     def kernel(self) -> np.ndarray | None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from foldernet import terminal
 from foldernet.images import threads
 from foldernet.images.reader import RULES, ImageError, Rule, read_with_header
-from foldernet.inference import output
 from foldernet.terminal import UserError, number, printable
 from foldernet.training.model_file import load_model, with_features
 
@@ -96,7 +96,6 @@ class Predictor:
         "background": named("background"),
         "white_level": whole_number(1, 65535),
     }
-    write = staticmethod(output.write)
     Result: ClassVar = Prediction  # what `answer` makes; of a file that can't be read, with `error`
 
     def __init__(self, path: Path, metadata: dict[str, Any], network: Any = None):
@@ -157,6 +156,29 @@ class Predictor:
     def answer(self, path: str, features: np.ndarray, outputs: np.ndarray) -> Prediction:
         """What the network's `features`, (width,), and `outputs`, (outputs,), say of an image."""
         return Prediction(path, tuple(map(float, outputs)))
+
+    @staticmethod
+    def write(results: Iterable[Any], missing: list[str], top: int) -> int:
+        """Show results as they come, a line each, and name what could not be read.
+
+        Args:
+            results: as of `stream`.
+            missing: what the user named and nothing was found for.
+            top: classes to name.
+
+        Returns:
+            The exit status: 0, or 1 if anything could not be read.
+        """
+        for name in missing:
+            terminal.status(f"error: no image '{printable(name)}'")
+        status = 1 if missing else 0
+        for result in results:
+            if result.error:
+                terminal.status(f"error: {printable(result.path)}: {printable(result.error)}")
+                status = 1
+            else:
+                terminal.result(f"{printable(result.path)}: {result.line(top)}")
+        return status
 
     def _with_pixels(self, drawn: tuple[str, Any]) -> tuple[str, np.ndarray | ImageError]:
         name, image = drawn

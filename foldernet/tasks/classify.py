@@ -10,6 +10,7 @@ class Classify(Task):
 
     Options = ClassifyOptions
     monitors = ("val_accuracy", "-val_loss")
+    predictor = "foldernet.inference.classifier:Classifier"
 
     def __init__(self, options):
         super().__init__(options)
@@ -58,12 +59,6 @@ class Classify(Task):
         options, named = self.options, {"focal": losses.CategoricalFocalCrossentropy}
         kind = named.get(options.loss, losses.CategoricalCrossentropy)
         return kind(label_smoothing=options.label_smoothing)
-
-    @staticmethod
-    def predictor(path, metadata, network=None):
-        from foldernet.inference.classifier import Classifier
-
-        return Classifier(path, metadata, network)
 
 
 TASK = Classify

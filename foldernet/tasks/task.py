@@ -13,7 +13,6 @@ if TYPE_CHECKING:  # TensorFlow takes three seconds; a wrong folder is answered 
 
     import keras
 
-    from foldernet.inference.predictor import Predictor
     from foldernet.training.runs import Run
 
 Batches = dict[str, Any]  # split -> iterator of `foldernet.batches`
@@ -31,6 +30,8 @@ class Task:
             leading "-" means that lower is better.
         color_mode: what images are read as, "rgb" or "grayscale".
         network_name: names a run that the user doesn't name.
+        predictor: what opens its models, a `foldernet.inference.predictor.Predictor`, as
+            module:class.
         shipped: name -> folder of a set that comes with the project, where these are there.
         options: an instance of `Options`.
         outputs: split -> (n, outputs), what the best model says of its images, once it has reported
@@ -41,6 +42,7 @@ class Task:
     monitors: ClassVar[tuple[str, ...]] = ("-val_loss",)
     color_mode = "rgb"
     network_name = "network"
+    predictor = "foldernet.inference.predictor:Predictor"
     shipped: Callable[[str], "Path"] | None = None
 
     def __init__(self, options: TrainOptions):
@@ -136,14 +138,3 @@ class Task:
         """Score the best model for metrics.json, and draw what it learned."""
         model.compile(loss="mse")
         return {"loss": float(model.evaluate(batches["validation"], verbose=0))}
-
-    @staticmethod
-    def predictor(path: "Path", metadata: dict, network: Any = None) -> "Predictor":
-        """Open a model that this mode trained; `network` stands in for the one in the file.
-
-        Raises:
-            UserError: the file is damaged, refused or not one of this mode.
-        """
-        from foldernet.inference.predictor import Predictor
-
-        return Predictor(path, metadata, network)
