@@ -3,7 +3,7 @@
 A row is all that an augmentation takes: the option of `train.py` with its help and range, the
 argument of `ImageDataGenerator`, and the effect follow. Rows are drawn in the order of the table,
 on or off, so that turning one on, or adding one at the end, leaves the others as they were. What
-optional packages add (`AUGMENTATIONS` in `foldernet.rooms`) comes after those of this file.
+optional packages add (`ROWS` in `foldernet.rooms`) comes after those of this file.
 """
 
 import dataclasses

@@ -24,6 +24,6 @@ def predict(arguments: list[str] | None = None) -> int:
     terminal.status(f"Using {run}")
     predictor = load(run)
     results = predictor.stream(paths)
-    for package in rooms.modules(rooms.AFTER_PREDICTION):
+    for package in rooms.packages("pass_on"):
         results = package.pass_on(options, predictor, results)
     return predictor.write(results, missing, options.top)

@@ -34,11 +34,11 @@ def load(run: str | os.PathLike | None = None) -> "Predictor":
             f"'{path}' was trained in mode {terminal.printable(repr(mode)[:60])}, and this version"
             f" knows {terminal.listed(rooms.TASKS)}. It may be from a newer one."
         )
-    engines = (package.opened(path) for package in rooms.modules(rooms.ENGINES))
+    engines = (package.opened(path) for package in rooms.packages("opened"))
     network = next(filter(None, engines), None)
     with terminal.quiet_tensorflow():
         kind = pkgutil.resolve_name(rooms.task_class(mode).predictor)
         predictor = kind(path, metadata, network)
-    for package in rooms.modules(rooms.EXTEND_PREDICTOR):
+    for package in rooms.packages("extend"):
         package.extend(predictor)
     return predictor

@@ -11,6 +11,7 @@ from foldernet.option_types import converted
 from foldernet.options import TrainOptions
 from foldernet.training import environment, runs
 from foldernet.training.model_file import save_model
+from foldernet.training.session import Session
 from foldernet.training.stage import Stage
 
 
@@ -33,14 +34,13 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
     """
     options = make_options(data, options)
     environment.check_installation()
-    session = rooms.session_module().SESSION(options)
+    session = next((each.SESSION for each in rooms.packages("SESSION")), Session)(options)
     task = rooms.task(options)
 
     dataset = rooms.find_dataset(task)
-    checks = rooms.modules(rooms.BEFORE_TRAINING)
-    for check in checks:
-        dataset = check.exclude(options, dataset)
-    for package in rooms.modules(rooms.CHOOSE_OPTIONS):
+    for package in rooms.packages("exclude"):
+        dataset = package.exclude(options, dataset)
+    for package in rooms.packages("choose"):
         options = package.choose(options, dataset)
     options = session.options = options.with_defaults(images=len(dataset.splits["training"]))
     task = rooms.task(options)
@@ -54,20 +54,20 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
 
     keras.utils.set_random_seed(options.seed)
     batches, facts = task.batches(dataset), []
-    for check in checks:
-        dataset, found = check.examine(options, dataset, batches)
+    for package in rooms.packages("examine"):
+        dataset, found = package.examine(options, dataset, batches)
         facts += found
     batches["training"].class_weight = task.class_weight(dataset)
     task.measure(dataset, batches)
 
     network = task.network(dataset)
-    for package in rooms.modules(rooms.PREPARE_NETWORK):
+    for package in rooms.packages("prepare"):
         facts += package.prepare(options, network, batches)
     stages = [Stage(network, batches, options.epochs, options)]
-    for package in rooms.modules(rooms.STAGES):
+    for package in rooms.packages("split"):
         stages, found = package.split(stages)
         facts += found
-    for package in rooms.modules(rooms.ADAPT_TRAINING):
+    for package in rooms.packages("adapt"):
         options = session.options = package.adapt(session, task, stages)
     for stage in stages:
         steps = len(stage.batches["training"])
@@ -78,7 +78,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
     with session.opened_run(f"{options.mode}-{task.network_name}") as run:
         session.describe(options, dataset, task.files(dataset))
         summary.show_start(dataset, network, batches, run, facts + task.facts(dataset))
-        for package in rooms.modules(rooms.FIGURES):
+        for package in rooms.packages("show_batches"):
             package.show_batches(task, dataset, batches, run)
 
         ends = itertools.accumulate(stage.epochs for stage in stages)
@@ -113,10 +113,10 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
                 session.end()
             scores = task.report(dataset, batches, model := best.load(), run)
             scores |= summary.pace(best.best_epoch, session.history, batches)
-            for package in rooms.modules(rooms.FIGURES):
+            for package in rooms.packages("show_result"):
                 package.show_result(task, dataset, batches, model, run)
             files.write_json(run.models / runs.METRICS, scores)  # whatever may fail from here on
-            for package in rooms.modules(rooms.AFTER_TRAINING):
+            for package in rooms.packages("finish"):
                 scores |= package.finish(task, dataset, batches, model, run, scores)
             files.write_json(run.models / runs.METRICS, scores)
         summary.show_result(scores, run)

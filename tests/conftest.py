@@ -36,7 +36,9 @@ def short_end(request, monkeypatch):
     """Trainings end with their scores; what comes after them, a second each, is for tests that are
     marked `whole_end`, for `trained`, and for programs in processes of their own."""
     if not request.node.get_closest_marker("whole_end"):
-        monkeypatch.setattr(rooms, "AFTER_TRAINING", [])
+        found = rooms.PACKAGES.items()
+        short = {module: [name for name in names if name != "finish"] for module, names in found}
+        monkeypatch.setattr(rooms, "PACKAGES", short)
 
 
 def scan(folder, follow_links=True) -> ImageList:

@@ -1,5 +1,6 @@
 """The structure of the code: imports go down, optional packages come out, what is new is a file."""
 
+import importlib
 import json
 import re
 import runpy
@@ -12,6 +13,7 @@ from conftest import ROOT
 from test_resume import interrupt
 
 import train
+from foldernet import rooms
 
 house = runpy.run_path(str(ROOT / "benchmarks/house.py"))
 QUICK = ["--epochs", "1", "--image-size", "16", "--batch-size", "16"]
@@ -84,6 +86,11 @@ import predict, train
 for script, *arguments in json.loads(sys.argv[1]):
     assert {"train.py": train, "predict.py": predict}[script].main(arguments) == 0
 """
+
+
+def test_optional_packages_have_what_the_table_says():
+    for module, names in rooms.PACKAGES.items():
+        assert [name for name in names if not hasattr(importlib.import_module(module), name)] == []
 
 
 @pytest.fixture

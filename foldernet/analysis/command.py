@@ -93,8 +93,8 @@ def labeled_images(folder: Path | None, run: Path) -> dict[str, ImageList]:
             raise UserError(f"There is no '{config}' to find images by. Name a folder of them.")
         training = make_options(None, {"config": config})
         dataset = rooms.find_dataset(rooms.task(training))
-        for check in rooms.modules(rooms.BEFORE_TRAINING):
-            dataset = check.exclude(training, dataset)
+        for package in rooms.packages("exclude"):
+            dataset = package.exclude(training, dataset)
         splits, root = dataset.splits, dataset.root
     else:
         root = folder.expanduser()

@@ -18,7 +18,7 @@ def check(arguments: list[str] | None = None) -> int:
     dataset = rooms.find_dataset(rooms.task(training))
     layout.check(dataset)
     with contextlib.redirect_stderr(io.StringIO()):  # train.py will say what it chooses
-        for package in rooms.modules(rooms.CHOOSE_OPTIONS):
+        for package in rooms.packages("choose"):
             training = package.choose(training, dataset)
     training = training.with_defaults(images=len(dataset.splits["training"]))
 

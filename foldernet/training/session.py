@@ -61,11 +61,3 @@ class Session:
     def end(self) -> None:
         """The stage has ended; after the last one, only the report is left."""
         self.ended = True
-
-
-def earlier_options(given: dict[str, Any]) -> dict[str, Any]:
-    """The options of an earlier run that stand in for those that aren't given: none."""
-    return {}
-
-
-SESSION = Session
