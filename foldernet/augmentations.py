@@ -11,6 +11,7 @@ import numbers
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tyro
 
 from foldernet.option_types import Options, Range
@@ -68,15 +69,12 @@ def shift(parameter: str, axis: int) -> Callable:
     """Draws pixels: of a share (below 1) of the side, up to so many pixels, or one of a list."""
 
     def draw(value, count, shape, random):
-        many = not isinstance(value, numbers.Number)
-        if many or isinstance(value, numbers.Integral):
-            drawn = random.choice(value if many or value else 1, count) * random.choice(
-                [-1, 1], count
-            )
-        else:
+        if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
             drawn = random.uniform(-1, 1, count) * value
-        largest = max(value) if many else value
-        return {parameter: drawn * shape[axis] if largest < 1 else drawn}
+        else:
+            values = value if np.ndim(value) else value or 1
+            drawn = random.choice(values, count) * random.choice([-1, 1], count)
+        return {parameter: drawn * shape[axis] if np.max(value) < 1 else drawn}
 
     return draw
 

@@ -63,16 +63,13 @@ def matrices(transform: dict, count: int, shape: tuple[int, int]) -> np.ndarray:
     """
     height, width = shape
     theta, shear = np.deg2rad(transform["theta"]), np.deg2rad(transform["shear"])
-    mirror_x = np.where(transform["flip_horizontal"], -1.0, 1.0)
-    mirror_y = np.where(transform["flip_vertical"], -1.0, 1.0)
+    across = np.where(transform["flip_horizontal"], -1.0, 1.0) * transform["zx"]
+    down = np.where(transform["flip_vertical"], -1.0, 1.0) * transform["zy"]
     cos, sin = np.cos(theta), np.sin(theta)
     linear = np.empty((count, 2, 2))
-    linear[:, 0, 0] = cos
-    linear[:, 1, 0] = sin
-    linear[:, 0, 1] = -cos * np.sin(shear) - sin * np.cos(shear)
-    linear[:, 1, 1] = -sin * np.sin(shear) + cos * np.cos(shear)
-    linear[:, :, 0] *= np.reshape(transform["zx"] * mirror_x, (-1, 1))
-    linear[:, :, 1] *= np.reshape(transform["zy"] * mirror_y, (-1, 1))
+    linear[:, 0, 0], linear[:, 1, 0] = cos * across, sin * across
+    linear[:, 0, 1] = (-cos * np.sin(shear) - sin * np.cos(shear)) * down
+    linear[:, 1, 1] = (-sin * np.sin(shear) + cos * np.cos(shear)) * down
     center = np.array([(width - 1) / 2, (height - 1) / 2])
     tx, ty = transform["tx"], transform["ty"]
     offset = np.stack(np.broadcast_arrays(cos * tx - sin * ty, sin * tx + cos * ty), axis=-1)
