@@ -137,7 +137,7 @@ def options_and_defaults(given: dict) -> tuple[type[TrainOptions], dict]:
     defaults: the options of an earlier run, and those of presets."""
     earlier = {}
     for package in packages("earlier_options"):
-        earlier = package.earlier_options(given)
+        earlier |= package.earlier_options(given)
     Options = options_class(given.get("mode") or earlier.get("mode", "classify"))
     for package in packages("preset") if issubclass(Options, AugmentationOptions) else ():
         earlier |= package.preset(given)

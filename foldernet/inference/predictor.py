@@ -39,21 +39,6 @@ def named(attribute: str) -> Callable[[Any], bool]:
 is_side = whole_number(1, LARGEST_SIDE)
 
 
-def check_metadata(metadata: dict, schema: dict[str, Callable[[Any], bool]], path: Path) -> None:
-    """Raise UserError if what a model's file says of itself doesn't fit; what the schema doesn't
-    name is ignored.
-
-    Args:
-        schema: name -> whether a value can be meant.
-    """
-    for name, can_be_meant in schema.items():
-        if name not in metadata or not can_be_meant(metadata[name]):
-            raise UserError(
-                f"'{path}' was not saved by train.py: its {name} can't be"
-                f" {printable(repr(metadata.get(name))[:60])}."
-            )
-
-
 @dataclasses.dataclass(frozen=True)
 class Prediction:
     """What a network says of one image.
@@ -87,7 +72,7 @@ class Predictor:
         UserError: the file is damaged or refused, or contradicts itself.
     """
 
-    # After the size, in the order of `Rule`.
+    # Name -> whether a value can be meant; after the size, in the order of `Rule`.
     SCHEMA: ClassVar[dict[str, Callable[[Any], bool]]] = {
         "size": lambda value: isinstance(value, list) and [*map(is_side, value)] == [True, True],
         "color_mode": named("color_mode"),
@@ -99,7 +84,13 @@ class Predictor:
     Result: ClassVar = Prediction  # what `answer` makes; of a file that can't be read, with `error`
 
     def __init__(self, path: Path, metadata: dict[str, Any], network: Any = None):
-        check_metadata(metadata := EARLIER | metadata, self.SCHEMA, path)
+        metadata = EARLIER | metadata
+        for name, can_be_meant in self.SCHEMA.items():
+            if name not in metadata or not can_be_meant(metadata[name]):
+                raise UserError(
+                    f"'{path}' was not saved by train.py: its {name} can't be"
+                    f" {printable(repr(metadata.get(name))[:60])}."
+                )
         size, *rule = (metadata[name] for name in Predictor.SCHEMA)
         self.path, self.metadata = path, metadata
         self.size, self.rule = tuple(size), Rule(*rule)

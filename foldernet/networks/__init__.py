@@ -6,11 +6,11 @@ named by its path, looks the same.
 """
 
 import ast
-import importlib
 import inspect
 import pkgutil
 import re
 import runpy
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,8 @@ def build(
         UserError: an unknown variant or option, or the network doesn't fit.
     """
     name, variant = _parts(model)
-    names = _names_in(name)
+    own = name.endswith(".py")
+    names = runpy.run_path(name) if own else vars(import_module(f"{__name__}.{name}"))
     function, variants = names[check_name(model)], names.get("VARIANTS", {})
     if variant and variant not in variants:
         has = f". It has {listed(variants, at_most=50) or 'no variants'}."
@@ -90,13 +91,6 @@ def _parts(model: str) -> tuple[str, str]:
     """Name or path, and variant, which is empty where none is named."""
     model = DEFAULT if model == AUTO else model
     return re.fullmatch(r"(.*?\.py|[^:]*)(?::(.*))?", model).groups("")
-
-
-def _names_in(name: str) -> dict[str, Any]:
-    """What a module of this folder, or a file, defines."""
-    if name.endswith(".py"):
-        return runpy.run_path(name)
-    return vars(importlib.import_module(f"{__name__}.{name}"))
 
 
 def option(text: str) -> tuple[str, Any]:
