@@ -85,10 +85,9 @@ class ArrayStore:
         """The arrays at `positions`, or why one can't be made. They are not to be written to."""
         found = self._kept(self._slot[positions])
         absent = [index for index, row in enumerate(found) if row is None]
-        if absent:
-            made = threads.map(self._made, [int(positions[index]) for index in absent])
-            for index, row in zip(absent, made, strict=True):
-                found[index] = row
+        made = threads.map(self._made, [int(positions[index]) for index in absent])
+        for index, row in zip(absent, made, strict=True):
+            found[index] = row
         return found
 
     def row(self, position: int, make=None) -> np.ndarray | ImageError:

@@ -88,8 +88,8 @@ def created(given_name: str | None, default_name: str) -> Run:
         UserError: the name is taken, or the folders can't be made.
     """
     name = given_name or f"{default_name}-{datetime.now():%Y%m%d-%H%M%S}"
-    run = Run(name)
-    for number in itertools.count(2):
+    for number in itertools.count(1):
+        run = Run(name if number == 1 else f"{name}-{number}")
         try:
             run.models.mkdir(parents=True)
             run.logs.mkdir(parents=True)
@@ -100,7 +100,6 @@ def created(given_name: str | None, default_name: str) -> Run:
                     f"The run '{run.name}' can't be made ('{error.filename}': {error.strerror})."
                     " Choose another --name, or none; an unfinished run continues with --resume."
                 ) from error
-            run = Run(f"{name}-{number}")
     return run
 
 
