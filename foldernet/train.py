@@ -9,8 +9,8 @@ from pathlib import Path
 from foldernet import files, rooms, terminal
 from foldernet.option_types import converted
 from foldernet.options import TrainOptions
-from foldernet.training import environment, runs
-from foldernet.training.model_file import save_model
+from foldernet.training import runs
+from foldernet.training.model_file import check_installation, save_model
 from foldernet.training.session import Session
 from foldernet.training.stage import Stage
 
@@ -33,7 +33,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
         run.metrics["accuracy"]  # 0.93
     """
     options = make_options(data, options)
-    environment.check_installation()
+    check_installation()
     session = next((each.SESSION for each in rooms.packages("SESSION")), Session)(options)
     task = rooms.task(options)
 

@@ -20,7 +20,7 @@ import train
 from benchmarks import damage
 from foldernet.networks.simpleconv3 import simpleconv3
 from foldernet.terminal import UserError
-from foldernet.training import environment, model_file
+from foldernet.training import model_file
 from foldernet.transfer import weights
 
 METADATA = {
@@ -326,4 +326,4 @@ def test_an_old_keras_is_refused_before_it_opens_a_file(
 @pytest.mark.parametrize("version", ["3.15.0", "3.15.1", "3.16.0.dev1", "4.0"])
 def test_a_keras_that_is_new_enough_is_not_refused(monkeypatch, version):
     monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
-    environment.check_installation()
+    model_file.check_installation()

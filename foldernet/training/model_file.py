@@ -4,6 +4,8 @@ Keras's safe mode, from 3.15 on, refuses code, unknown classes, links to other f
 and arrays that unpack to more than 4 GiB of nothing. What is looked at here is what it lets pass.
 """
 
+import importlib.metadata
+import importlib.util
 import io
 import json
 import zipfile
@@ -12,17 +14,32 @@ from typing import TYPE_CHECKING, Any
 
 from foldernet import files
 from foldernet.terminal import UserError, listed, printable
-from foldernet.training import environment
 
 if TYPE_CHECKING:  # who asks for --help, or names a wrong run, needn't wait for it
     import h5py
     import keras
 
+OLDEST_KERAS = (3, 15)  # those before it run code from model files
 METADATA = "foldernet.json"
 METADATA_LIMIT = 4_000_000  # bytes: 20,000 classes of long names
 WEIGHTS = "model.weights.h5"
 MEMBERS = {"metadata.json", "config.json", WEIGHTS, METADATA}
 EXPANSION_LIMIT = 100  # bytes out of one of the file; weights hardly compress
+
+
+def check_installation() -> None:
+    """Raise UserError if Keras, which isn't imported for this, is missing or too old to open model
+    files safely, or TensorFlow is missing."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise UserError(
+            "TensorFlow is not installed. Install it: pip install 'foldernet[cpu]', or"
+            " 'foldernet[gpu]' on Linux with an NVIDIA GPU."
+        )
+    version = importlib.metadata.version("keras")
+    if tuple(map(int, version.split(".")[:2])) < OLDEST_KERAS:
+        raise UserError(
+            f"Keras {version} runs code from model files. Upgrade: pip install -r requirements.txt"
+        )
 
 
 def save_model(model: "keras.Model", path: Path, metadata: dict[str, Any]) -> None:
@@ -69,7 +86,7 @@ def load_model(path: Path, custom_objects: dict | None = None) -> "keras.Model":
     Raises:
         UserError: it is damaged, or refused.
     """
-    environment.check_installation()
+    check_installation()
     import h5py
     import keras
 
