@@ -5,7 +5,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -170,21 +170,15 @@ def list_images(
         seen.add(resolved)
         names, prefix = [], os.path.join(folder, "")
         try:
-            entries = os.scandir(path)
-        except OSError as error:
-            terminal.warn(f"'{path}' can't be listed ({error.strerror}), and is passed over")
-            continue
-        with entries:
-            for entry in entries:
-                name = entry.name
-                if name[0] == "." or _leads_nowhere(entry):
-                    continue
+            for entry in _entries(path):
                 # Of a plain file, as most are, the system said so with its name.
                 if entry.is_file():
-                    if name.lower().endswith(IMAGE_EXTENSIONS):
-                        names.append(prefix + name)
-                elif entry.is_dir(follow_symlinks=follow_links) and not _is_hidden(name):
-                    waiting.append(prefix + name)
+                    if entry.name.lower().endswith(IMAGE_EXTENSIONS):
+                        names.append(prefix + entry.name)
+                elif entry.is_dir(follow_symlinks=follow_links):
+                    waiting.append(prefix + entry.name)
+        except OSError as error:
+            terminal.warn(f"'{path}' can't be listed ({error.strerror}), and is passed over")
         names_in[folder] = sorted(names)
     return [name for folder in sorted(names_in) for name in names_in[folder]]
 
@@ -228,9 +222,7 @@ def _training_classes(directory: Path, names_of: dict[str, list[str]]) -> list[s
 
 def subfolders(path: str | os.PathLike) -> list[str]:
     """Names of the folders in a folder, sorted; not of hidden ones, a system's, or our runs'."""
-    with os.scandir(path) as entries:
-        names = [entry.name for entry in entries if not _leads_nowhere(entry) and entry.is_dir()]
-    return not_passed_over(path, names)
+    return not_passed_over(path, [entry.name for entry in _entries(path) if entry.is_dir()])
 
 
 def not_passed_over(path: str | os.PathLike, names: list[str]) -> list[str]:
@@ -239,8 +231,12 @@ def not_passed_over(path: str | os.PathLike, names: list[str]) -> list[str]:
     return sorted(name for name in {*names} - runs if not _is_hidden(name))
 
 
-def _leads_nowhere(entry: os.DirEntry) -> bool:
-    return entry.is_symlink() and not os.path.exists(entry.path)
+def _entries(path: str | os.PathLike) -> Iterator[os.DirEntry]:
+    """What is in a folder and neither hidden, a system's, nor a link that leads nowhere."""
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if not _is_hidden(entry.name) and (not entry.is_symlink() or os.path.exists(entry)):
+                yield entry
 
 
 def _is_hidden(name: str) -> bool:
