@@ -119,7 +119,7 @@ class ProgressLog(keras.callbacks.Callback):
         )
 
 
-class HistoryFile(keras.callbacks.Callback):
+def history_file(path: Path, history: list[dict[str, float]]) -> keras.callbacks.Callback:
     """Writes history.csv, a line for each epoch. It comes last, when the logs are complete.
 
     Args:
@@ -127,15 +127,13 @@ class HistoryFile(keras.callbacks.Callback):
         history: the logs of the epochs so far; those of each new one are added.
     """
 
-    def __init__(self, path: Path, history: list[dict[str, float]]):
-        super().__init__()
-        self.path, self.history = path, history
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.history.append(logs)
+    def write(epoch, logs):
+        history.append(logs)
         names = sorted(logs)
-        rows = [[number, *map(row.get, names)] for number, row in enumerate(self.history)]
-        files.write_csv(self.path, [["epoch", *names], *rows])
+        rows = [[number, *map(row.get, names)] for number, row in enumerate(history)]
+        files.write_csv(path, [["epoch", *names], *rows])
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=write)
 
 
 class BestModel(keras.callbacks.ModelCheckpoint):

@@ -49,9 +49,9 @@ class Session:
         Args:
             last: whether it is the last stage, which is the one that may take long.
         """
-        from foldernet.training.callbacks import HistoryFile
+        from foldernet.training.callbacks import history_file
 
-        file = HistoryFile(self.run.models / "history.csv", self.history)
+        file = history_file(self.run.models / "history.csv", self.history)
         self.callbacks, self.ended = [*callbacks, file], False
 
     def running(self) -> contextlib.AbstractContextManager:
