@@ -118,12 +118,11 @@ class ArrayStore:
 
     def in_words(self) -> str:
         """What is used, in one line."""
-        places = [] if self._rows is None else ["in memory"]
-        if self._path and self._path.exists():
-            places.append(f"in {folder()}")
-        if not places:
-            return "off: every epoch decodes every image"
-        return f"{len(self) * self._item_bytes / 2**20:,.0f} MB {', and '.join(places)}"
+        on_disk = self._path and self._path.exists()
+        places = {"in memory": self._rows is not None, f"in {folder()}": on_disk}
+        used = ", and ".join(place for place, is_used in places.items() if is_used)
+        size = f"{len(self) * self._item_bytes / 2**20:,.0f} MB"
+        return f"{size} {used}" if used else "off: every epoch decodes every image"
 
     def _kept(self, slots: np.ndarray) -> list[np.ndarray | None]:
         """The arrays in these slots, or None where there is none yet."""
