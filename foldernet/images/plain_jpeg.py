@@ -54,7 +54,7 @@ def read(path: str, least: int | None) -> tuple[np.ndarray, tuple[int, int], int
 def _header(content: bytes) -> tuple[list[int], int] | None:
     """[height, width], and the orientation; None where the segments before the pixels aren't those
     of a plain JPEG."""
-    size, turned, at = None, 1, 2
+    size, orientation, at = None, 1, 2
     for _ in range(SEGMENTS):
         mark, kind, length = struct.unpack_from(">BBH", content, at)
         segment = content[at + 4 : at + 2 + length]
@@ -64,7 +64,7 @@ def _header(content: bytes) -> tuple[list[int], int] | None:
         if kind == SCAN:
             if size and size[0] * size[1] > MANY and b"\xff\xda" in content[at:]:
                 return None  # of several scans all is kept in memory
-            return size and (size, turned)
+            return size and (size, orientation)
         if kind == BASELINE and not size:
             precision, *size, channels = struct.unpack_from(">BHHB", segment)
             allowed = 0 < size[0] * size[1] < limits.allowed(limits.JPEG_PIXEL_LIMIT)
@@ -73,13 +73,7 @@ def _header(content: bytes) -> tuple[list[int], int] | None:
         elif kind == EXIF and segment[:6] == b"Exif\0\0":
             exif = Image.Exif()
             exif.load(segment)
-            turned = orientation(exif)
+            orientation = exif.get(0x0112)
         elif kind not in HARMLESS and not any(map(segment.startswith, NAMED.get(kind, ()))):
             return None
     return None
-
-
-def orientation(exif: Image.Exif) -> int:
-    """1 (upright) to 8, what else it says counting as upright."""
-    found = exif.get(0x0112)
-    return found if found in range(1, 9) else 1

@@ -11,6 +11,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,8 +33,9 @@ INTERPOLATIONS = ("area", *PILLOW_FILTERS)
 BACKGROUNDS = ("white", "gray", "black", "#[0-9a-fA-F]{6}")
 RULES = {"color_mode": MODES, "interpolation": INTERPOLATIONS, "background": BACKGROUNDS}
 RULES = {name: "|".join(known) for name, known in RULES.items()}  # as regular expressions
-# EXIF orientation -> OpenCV's code of the flip that undoes it, after a transposition from 5 on.
-FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+# EXIF orientation -> OpenCV's code of the flip that undoes it, after a transposition where the
+# image lies on its side.
+FLIPS, ON_ITS_SIDE = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}, range(5, 9)
 READER_VERSION = 2  # counted up whenever the same file would give other pixels
 READER = f"reader {READER_VERSION} of {PIL.__version__} and {cv2.__version__}"
 DRAFT_MARGIN = 2  # decode at this many times the target or more: closer to averaging all the pixels
@@ -142,7 +144,7 @@ def read_with_header(path, size=None, rule: Rule | None = None) -> tuple[np.ndar
         pixels, sides, orientation = plain
         if rule.color_mode != "rgb":
             pixels = np.asarray(_in_mode(Image.fromarray(pixels), rule))
-        header = Header("JPEG", *(sides[::-1] if orientation >= 5 else sides))
+        header = Header("JPEG", *(sides[::-1] if orientation in ON_ITS_SIDE else sides))
         return _fitted(_upright(pixels, orientation), size, rule), header
     with opened(path) as (image, extra):
         size_in_file = image.size  # draft changes it
@@ -165,7 +167,7 @@ def converted(image: Image.Image, size: tuple[int, int] | None, rule: Rule) -> n
     image.load()
     orientation = _orientation(image)
     if image.width * image.height > WHOLE_LIMIT:
-        stored = size[::-1] if size and orientation >= 5 else size
+        stored = size[::-1] if size and orientation in ON_ITS_SIDE else size
         pixels = _shrunk_in_strips(image, stored or image.size[::-1], rule)
         rule = Rule(rule.color_mode)  # they are cropped and filtered
     else:
@@ -187,7 +189,7 @@ def read_header(path: str | os.PathLike) -> Header:
 def _header(image: Image.Image, size: tuple[int, int]) -> Header:
     width, height = size
     # Pillow gives the size of a TIFF upright already.
-    if image.format != "TIFF" and _orientation(image) >= 5:
+    if image.format != "TIFF" and _orientation(image) in ON_ITS_SIDE:
         width, height = height, width
     return Header("JPEG" if image.format == "MPO" else image.format, height, width)
 
@@ -228,12 +230,12 @@ def _reason(error: Exception) -> str:
     return said or type(error).__name__
 
 
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; a damaged EXIF block says nothing of the pixels."""
+def _orientation(image: Image.Image) -> Any:
+    """The EXIF orientation, 1 to 8 where it means anything; a damaged block says nothing."""
     try:
-        return plain_jpeg.orientation(image.getexif())
+        return image.getexif().get(0x0112)
     except Exception:
-        return 1
+        return None
 
 
 def _fitted(pixels: np.ndarray, size: tuple[int, int] | None, rule: Rule) -> np.ndarray:
@@ -278,8 +280,8 @@ def _in_mode(image: Image.Image, rule: Rule) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    pixels = cv2.transpose(pixels) if orientation >= 5 else pixels
+def _upright(pixels: np.ndarray, orientation: Any) -> np.ndarray:
+    pixels = cv2.transpose(pixels) if orientation in ON_ITS_SIDE else pixels
     return cv2.flip(pixels, FLIPS[orientation]) if orientation in FLIPS else pixels
 
 
