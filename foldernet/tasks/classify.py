@@ -14,12 +14,12 @@ class Classify(Task):
 
     def __init__(self, options):
         super().__init__(options)
-        self.color_mode = options.color_mode
         self.network_name = networks.check_name(options.model)
 
     @property
     def rule(self):
-        own = {name: getattr(self.options, name) for name in ("background", "keep_aspect_ratio")}
+        names = ("color_mode", "background", "keep_aspect_ratio")
+        own = {name: getattr(self.options, name) for name in names}
         return super().rule | own | {"white_level": self.options.white_level or 65_535}
 
     def augmentation(self):
@@ -27,7 +27,7 @@ class Classify(Task):
 
     def network(self, dataset):
         options, size = self.options, self.options.image_size
-        shape = (size, size, 1 if self.color_mode == "grayscale" else 3)
+        shape = (size, size, 1 if options.color_mode == "grayscale" else 3)
         return networks.build(options.model, shape, len(dataset.classes), options.model_options)
 
     def compile_arguments(self, steps_per_epoch, options):

@@ -28,7 +28,6 @@ class Task:
         Options: the mode's options, a dataclass.
         monitors: names in Keras's logs that tell which epoch is best, ties decided by the next; a
             leading "-" means that lower is better.
-        color_mode: what images are read as, "rgb" or "grayscale".
         network_name: names a run that the user doesn't name.
         predictor: what opens its models, a `foldernet.inference.predictor.Predictor`, as
             module:class.
@@ -40,7 +39,6 @@ class Task:
 
     Options: ClassVar[type[TrainOptions]] = TrainOptions
     monitors: ClassVar[tuple[str, ...]] = ("-val_loss",)
-    color_mode = "rgb"
     network_name = "network"
     predictor = "foldernet.inference.predictor:Predictor"
     shipped: Callable[[str], "Path"] | None = None
@@ -52,7 +50,7 @@ class Task:
     @property
     def rule(self) -> dict[str, Any]:
         """How files become pixels, as attributes of `foldernet.images.reader.Rule`."""
-        return {"color_mode": self.color_mode, "interpolation": "area", "keep_aspect_ratio": False}
+        return {"color_mode": "rgb", "interpolation": "area", "keep_aspect_ratio": False}
 
     def find_dataset(self) -> Dataset:
         """Find the images.
@@ -82,11 +80,11 @@ class Task:
         from foldernet.batches.generator import ImageDataGenerator
 
         options = self.options
-        common = {"dtype": "uint8", "cache": options.cache}
         batches = {}
         for split, images in dataset.splits.items():
             training = split == "training"
-            generator = ImageDataGenerator(**common, **(self.augmentation() if training else {}))
+            changes = self.augmentation() if training else {}
+            generator = ImageDataGenerator(dtype="uint8", cache=options.cache, **changes)
             batches[split] = generator.flow_from_directory(
                 images,
                 target_size=(options.image_size, options.image_size),
