@@ -1,7 +1,7 @@
 """The tables of modes and optional packages: take out a line and its folder, and the rest works."""
 
 import dataclasses
-import importlib
+import pkgutil
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from foldernet.datasets.image_list import Dataset
     from foldernet.tasks.task import Task
 
-# Mode -> module whose TASK is its `foldernet.tasks.task.Task`.
+# Mode -> its `foldernet.tasks.task.Task`, as module:class.
 TASKS = {
-    "classify": "foldernet.tasks.classify",
-    "blur": "foldernet.blur.task",
+    "classify": "foldernet.tasks.classify:Classify",
+    "blur": "foldernet.blur.task:Blur",
 }
 # Optional package's module -> what it has of the following. Of several modules that have the same,
 # the order is that of their lines.
@@ -97,7 +97,7 @@ def task_class(mode: str) -> type["Task"]:
     """
     if mode not in TASKS:
         raise UserError(f"There is no --mode '{mode}'. Choose from {listed(TASKS)}.")
-    return importlib.import_module(TASKS[mode]).TASK
+    return pkgutil.resolve_name(TASKS[mode])
 
 
 def task(options: TrainOptions) -> "Task":
@@ -124,7 +124,7 @@ def find_dataset(task: "Task") -> "Dataset":
 
 def packages(having: str) -> list[ModuleType]:
     """The modules of optional packages that have something of this name; others aren't imported."""
-    return [importlib.import_module(name) for name, names in PACKAGES.items() if having in names]
+    return [pkgutil.resolve_name(name) for name, names in PACKAGES.items() if having in names]
 
 
 def options_class(mode: str) -> type[TrainOptions]:

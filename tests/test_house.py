@@ -240,9 +240,6 @@ class Brightness(Task):
         images = keras.Input((size, size, 3))
         x = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(images))
         return keras.Model(images, layers.Dense(1)(x), name="mean")
-
-
-TASK = Brightness
 '''
 
 
@@ -251,11 +248,11 @@ def test_a_mode_is_a_file_and_a_line(run, stripes_folder, tmp_path):
     project = without((), tmp_path)
     (project / "foldernet/tasks/brightness.py").write_text(BRIGHTNESS)
     tables = project / "foldernet/rooms.py"
-    line = '    "blur": "foldernet.blur.task",\n'
+    line = '    "blur": "foldernet.blur.task:Blur",\n'
     text = tables.read_text()
     assert line in text
     tables.write_text(
-        text.replace(line, f'{line}    "brightness": "foldernet.tasks.brightness",\n')
+        text.replace(line, f'{line}    "brightness": "foldernet.tasks.brightness:Brightness",\n')
     )
     options = ["--mode", "brightness", "--learning-rate", "0.05", "--weight-decay", "0"]
     image = stripes_folder / "val/down/000.png"

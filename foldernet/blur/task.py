@@ -160,6 +160,3 @@ class Blur(Task):
                 " --image-size, or use a smaller one."
             )
         return kernel
-
-
-TASK = Blur

@@ -59,6 +59,3 @@ class Classify(Task):
         options, named = self.options, {"focal": losses.CategoricalFocalCrossentropy}
         kind = named.get(options.loss, losses.CategoricalCrossentropy)
         return kind(label_smoothing=options.label_smoothing)
-
-
-TASK = Classify
