@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 BAR_AFTER, LINE_EVERY = 2, 10  # seconds
 
@@ -31,7 +31,7 @@ class UserError(Exception):
 
 def status(text: str = "") -> None:
     """Tell how things stand: a line, or a table's lines, on standard error."""
-    print(_lines(text), file=sys.stderr, flush=True)
+    result(text, sys.stderr)
 
 
 def warn(text: str) -> None:
@@ -39,9 +39,10 @@ def warn(text: str) -> None:
     status(f"warning: {text}")
 
 
-def result(text: str = "") -> None:
-    """Give what was asked for: a line, or a table's lines, on standard output."""
-    print(_lines(text), flush=True)
+def result(text: str = "", file: TextIO | None = None) -> None:
+    """Give what was asked for: a line, or a table's lines, on standard output. Each is printable,
+    whosever names are in it."""
+    print("\n".join(map(printable, text.split("\n"))), file=file, flush=True)
 
 
 def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
@@ -91,11 +92,6 @@ def printable(text: str) -> str:
         return letter.encode("unicode_escape", "surrogatepass").decode()
 
     return "".join(letter if letter.isprintable() else escaped(letter) for letter in text)
-
-
-def _lines(text: str) -> str:
-    """What may go to the terminal of `text`, whosever names are in it."""
-    return "\n".join(map(printable, text.split("\n")))
 
 
 def cell(text: str) -> str:
