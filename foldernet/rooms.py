@@ -41,7 +41,7 @@ TASKS = {
 #   SESSION: what surrounds `fit`, in place of `foldernet.training.session.Session`
 #   examine(options, dataset, batches) -> Dataset, and (name, text) pairs for the terminal
 #   prepare(options, network, batches), before it is compiled -> (name, text) pairs
-#   split(stages) -> `foldernet.training.stage.Stage`s, and (name, text) pairs
+#   split(stages) -> `foldernet.training.session.Stage`s, and (name, text) pairs
 #   adapt(session, task, stages) -> options, once it has changed what the task compiles with
 #   show_batches(task, dataset, batches, run), before the first epoch
 #   show_result(task, dataset, batches, model, run), of the best model

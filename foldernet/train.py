@@ -11,8 +11,7 @@ from foldernet.option_types import converted
 from foldernet.options import TrainOptions
 from foldernet.training import runs
 from foldernet.training.model_file import check_installation, save_model
-from foldernet.training.session import Session
-from foldernet.training.stage import Stage
+from foldernet.training.session import Session, Stage
 
 
 def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> runs.Run:

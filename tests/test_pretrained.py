@@ -20,7 +20,7 @@ from foldernet import rooms, shipped
 from foldernet.datasets import folders
 from foldernet.pretrained import choice, features, head, stages
 from foldernet.pretrained.features import FeatureIterator
-from foldernet.training.stage import Stage
+from foldernet.training.session import Stage
 
 
 def photograph(random: np.random.Generator, kind: str, side: int = 100) -> Image.Image:

@@ -5,7 +5,7 @@ import dataclasses
 from foldernet.options import ClassifyOptions
 from foldernet.pretrained.choice import PretrainedOptions, starts_from_imagenet
 from foldernet.training.runs import Run
-from foldernet.training.stage import Stage
+from foldernet.training.session import Stage
 
 Options = PretrainedOptions
 ONLY_WITH = ClassifyOptions

@@ -8,7 +8,7 @@ from foldernet.option_types import Options as BaseOptions
 from foldernet.option_types import Range
 from foldernet.options import shown_as
 from foldernet.terminal import UserError
-from foldernet.training.stage import Stage
+from foldernet.training.session import Stage
 
 MOST_EPOCHS = 10_000  # where --time alone says how many
 BFLOAT16 = (8, 0)  # compute capability of the first GPUs that have it

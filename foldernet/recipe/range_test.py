@@ -12,7 +12,7 @@ import numpy as np
 from foldernet import terminal
 from foldernet.figures.log import show
 from foldernet.training.runs import Run
-from foldernet.training.stage import Stage
+from foldernet.training.session import Stage
 
 RATES = np.geomspace(1e-6, 1, 100)
 SMOOTHING = 0.9  # of the loss, from step to step

@@ -10,7 +10,7 @@ import numpy as np
 from foldernet import terminal
 from foldernet.terminal import UserError
 from foldernet.training import optimizers
-from foldernet.training.stage import Stage
+from foldernet.training.session import Stage
 
 clock = time.perf_counter
 TRIAL = 3.0  # seconds of steps that are measured

@@ -1,12 +1,33 @@
-"""What surrounds `fit`: this session starts a run and trains it to its end, uninterrupted."""
+"""What surrounds `fit`: stages, and a session that starts a run and trains it to its end,
+uninterrupted."""
 
 import contextlib
+import dataclasses
 import time
 from typing import Any
 
 from foldernet.datasets.image_list import Dataset
 from foldernet.options import TrainOptions
 from foldernet.training import runs
+
+
+@dataclasses.dataclass
+class Stage:
+    """Epochs that are trained in one go. The last stage of a training has the whole network.
+
+    Attributes:
+        network: a `keras.Model`, a part of the network that is saved, or all of it.
+        batches: split -> iterator over what this network takes, and its targets.
+        epochs: how many it takes, at most; may be 0.
+        options: of the training, but for what this stage does differently.
+        schedule: the callbacks that set its learning rate; there once the network is compiled.
+    """
+
+    network: Any
+    batches: dict[str, Any]
+    epochs: int
+    options: TrainOptions
+    schedule: list = dataclasses.field(default_factory=list)
 
 
 class Session:
