@@ -110,16 +110,14 @@ def check_structure(file: io.BufferedReader) -> None:
     Raises:
         TooCostlyError: that takes too much memory.
     """
-    magic = file.read(16)
-    file.seek(8)
-    if magic.startswith(b"\x89PNG\r\n\x1a\n"):
+    start = file.read(30)
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
         _check_png(file)
-    elif magic[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    elif start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         with contextlib.suppress(struct.error, OverflowError):  # it is cut, as Pillow will say
-            _check_tiff_tags(file, magic)
-    elif magic[8:12] == b"WEBP":  # Pillow makes a canvas before it tells the size
-        file.seek(0)
-        _check_pixels(_get_size(file.read(30)) or (0, 0), PIXEL_LIMIT, "")
+            _check_tiff_tags(file, start)
+    elif start[8:12] == b"WEBP":  # Pillow makes a canvas before it tells the size
+        _check_pixels(_get_size(start) or (0, 0), PIXEL_LIMIT, "")
     file.seek(0)
 
 
@@ -187,6 +185,7 @@ def _check_pixels(size: tuple[int, int], limit: int, of_what: str) -> None:
 def _check_png(file: io.BufferedReader) -> None:
     """Pillow keeps chunks of any size in memory."""
     others = 0
+    file.seek(8)
     while len(header := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", header)
         if kind == b"IEND":

@@ -187,11 +187,10 @@ def read_header(path: str | os.PathLike) -> Header:
 
 
 def _header(image: Image.Image, size: tuple[int, int]) -> Header:
-    width, height = size
     # Pillow gives the size of a TIFF upright already.
-    if image.format != "TIFF" and _orientation(image) in ON_ITS_SIDE:
-        width, height = height, width
-    return Header("JPEG" if image.format == "MPO" else image.format, height, width)
+    turned = image.format != "TIFF" and _orientation(image) in ON_ITS_SIDE
+    sides = size if turned else size[::-1]
+    return Header("JPEG" if image.format == "MPO" else image.format, *sides)
 
 
 @contextlib.contextmanager
