@@ -63,7 +63,10 @@ def build(
         UserError: an unknown variant or option, or the network doesn't fit.
     """
     name, variant = _parts(model)
-    names = _names_in(name)
+    if name.endswith(".py"):
+        names = runpy.run_path(name)
+    else:
+        names = vars(importlib.import_module(f"{__name__}.{name}"))
     function, variants = names[check_name(model)], names.get("VARIANTS", {})
     if variant and variant not in variants:
         has = f". It has {listed(variants, at_most=50) or 'no variants'}."
@@ -86,17 +89,17 @@ def build(
     return network
 
 
+def leaves(layer: "keras.Layer") -> list["keras.Layer"]:
+    """The layers of a model, and of the models in it, from input to output: Keras's own way to
+    flatten gives those of nested models backwards. A layer that is no model is its own."""
+    inner = getattr(layer, "layers", None)
+    return [layer] if inner is None else [leaf for each in inner for leaf in leaves(each)]
+
+
 def _parts(model: str) -> tuple[str, str]:
     """Name or path, and variant, which is empty where none is named."""
     model = DEFAULT if model == AUTO else model
     return re.fullmatch(r"(.*?\.py|[^:]*)(?::(.*))?", model).groups("")
-
-
-def _names_in(name: str) -> dict[str, Any]:
-    """What a module of this folder, or a file, defines."""
-    if name.endswith(".py"):
-        return runpy.run_path(name)
-    return vars(importlib.import_module(f"{__name__}.{name}"))
 
 
 def option(text: str) -> tuple[str, Any]:
