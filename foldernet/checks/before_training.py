@@ -40,16 +40,14 @@ def examine(
         UserError: all images of a class, or all of validation, are unreadable; or `strict`, and
             something leaves images out.
     """
-    from foldernet.checks.examine import examine as examine_images
-    from foldernet.checks.findings import findings
+    from foldernet.checks.findings import examine as examine_images
     from foldernet.checks.levels import name_blank_classes
 
     stores = {split: iterator.store for split, iterator in batches.items()}
-    examined = examine_images(dataset, stores, options.cache)
+    examined, found = examine_images(dataset, stores, options.cache)
     report.name_unreadable(examined.errors)
     for index, iterator in enumerate(batches.values()):
         _keep(iterator, np.flatnonzero(examined.readable[examined.split == index]))
-    found = findings(dataset, examined, options.cache)
     quarantine = Quarantine(dataset.root)
     name_blank_classes(dataset, examined, batches["training"].store)
     unknown = [finding for finding in found if finding.key not in quarantine.decided]

@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from foldernet import terminal
-from foldernet.checks.examine import Examined
+from foldernet.checks.findings import Examined
 from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.images import limits
 from foldernet.images.reader import RULES, ImageError, Rule, opened
