@@ -25,11 +25,11 @@ def show(dataset: Dataset, sizes: str, found: list[Finding]) -> None:
         terminal.result(f"{kind}: {terminal.count(len(texts), 'image')}\n{_first(texts)}")
     counts = dataset.splits["training"].counts
     if counts.max() >= IMBALANCE * counts.min():
-        large, small = (dataset.classes[at] for at in (counts.argmax(), counts.argmin()))
+        ends = (dataset.classes[at] for at in (counts.argmax(), counts.argmin()))
+        large, small = map(terminal.printable, ends)
         terminal.result(
-            f"imbalanced classes: {counts.max():,} training images of {terminal.printable(large)},"
-            f" {counts.min():,} of {terminal.printable(small)}; --class-weights balanced makes them"
-            " count the same"
+            f"imbalanced classes: {counts.max():,} training images of {large}, {counts.min():,} of"
+            f" {small}; --class-weights balanced makes them count the same"
         )
     if not found:
         terminal.result("nothing wrong with any image")
