@@ -13,7 +13,7 @@ from foldernet.batches import generator as batches
 from foldernet.datasets import folders
 from foldernet.datasets.image_list import ImageList
 from foldernet.datasets.split import split_by_content
-from foldernet.drop_in.iterators import ArrayIterator, DataFrameIterator, DirectoryIterator
+from foldernet.drop_in.iterators import ArrayIterator, DirectoryIterator
 
 # Arguments of Keras's methods that are our iterators' too: of all, and of those that read files.
 COMMON = ("subset", "batch_size", "shuffle", "seed", "save_to_dir", "save_prefix", "save_format")
@@ -111,8 +111,13 @@ class ImageDataGenerator(batches.ImageDataGenerator):
                 warnings.warn(told, stacklevel=3)
             dataframe = dataframe[np.array(valid, bool)]
         options = {name: arguments[name] for name in (*COMMON, *READING)}
+        # Keras's iterator checks, filters and splits the table.
         source = super().flow_from_dataframe(dataframe, validate_filenames=False, **arguments)
-        return DataFrameIterator(source, self, keep_aspect_ratio=keep_aspect_ratio, **options)
+        images = ImageList.of_classes(source.directory, {"": source.filenames})
+        iterator = DirectoryIterator(images, self, keep_aspect_ratio=keep_aspect_ratio, **options)
+        for name in ("classes", "class_indices", "labels", "sample_weight"):
+            setattr(iterator, name, getattr(source, name, None))
+        return iterator
 
     def transform_batch(self, images, random):
         """As of the base, and standardized; axes in the order of `data_format`."""

@@ -7,12 +7,10 @@ import keras
 import numpy as np
 
 from foldernet.batches import iterators
-from foldernet.batches.iterators import Batches
-from foldernet.datasets.image_list import ImageList
 from foldernet.images.reader import ImageError
 
 
-class KerasIterator(Batches):
+class KerasIterator(iterators.Batches):
     """What users of Keras's iterators rely on, beside what `fit` takes.
 
     Args:
@@ -69,7 +67,8 @@ class KerasIterator(Batches):
 
 
 class DirectoryIterator(KerasIterator, iterators.DirectoryIterator):
-    """What `ImageDataGenerator.flow_from_directory` returns: files, and targets by class mode."""
+    """What `ImageDataGenerator` returns for a folder or a DataFrame: files, and targets by class
+    mode."""
 
     def __init__(self, images, generator, *, class_mode, **options):
         super().__init__(images, generator, **options)
@@ -127,17 +126,3 @@ class ArrayIterator(KerasIterator):
         if self.y is None:
             return images
         return images, self.y[chosen], *self._weights(chosen)
-
-
-class DataFrameIterator(DirectoryIterator):
-    """What `ImageDataGenerator.flow_from_dataframe` returns.
-
-    Args:
-        source: Keras's iterator, which has checked, filtered and split the table.
-    """
-
-    def __init__(self, source, generator, **options):
-        files = ImageList.of_classes(source.directory or "", {"": source.filenames})
-        super().__init__(files, generator, **options)
-        for name in ("classes", "class_indices", "labels", "sample_weight"):
-            setattr(self, name, getattr(source, name, None))
