@@ -47,6 +47,7 @@ class Examined:
 
     Attributes:
         paths: of the n files.
+        names: the same, as `Finding` has them.
         splits: names, in the order of their indices.
         split: (n,) int, the index of each image's split.
         label: (n,) int, the index of its class.
@@ -55,6 +56,7 @@ class Examined:
     """
 
     paths: list[str]
+    names: list[str]
     splits: tuple[str, ...]
     split: np.ndarray
     label: np.ndarray
@@ -87,15 +89,17 @@ def examine(dataset: Dataset, stores: dict, mode: str) -> tuple[Examined, list[F
     """
     found = [_records(store, mode, f"Reading {split} images") for split, store in stores.items()]
     lists = [dataset.splits[split] for split in stores]
+    paths = [path for images in lists for path in images.paths]
     examined = Examined(
-        paths=[path for images in lists for path in images.paths],
+        paths=paths,
+        names=[relative(path, dataset.root) for path in paths],
         splits=tuple(stores),
         split=np.repeat(np.arange(len(lists)), list(map(len, lists))),
         label=np.concatenate([images.labels for images in lists]),
         records=np.concatenate([records for records, _ in found]),
         errors=[error for _, errors in found for error in errors],
     )
-    return examined, _findings(dataset, examined, mode)
+    return examined, _findings(examined, mode)
 
 
 def _records(store, mode: str, doing: str) -> tuple[np.ndarray, list[ImageError]]:
@@ -139,7 +143,7 @@ def _record(pixels: np.ndarray, header: Header) -> np.ndarray:
     return np.array((words, header.height, header.width, form, blank), RECORD)
 
 
-def _findings(dataset: Dataset, examined: Examined, mode: str) -> list[Finding]:
+def _findings(examined: Examined, mode: str) -> list[Finding]:
     unreadable = zip(np.flatnonzero(~examined.readable).tolist(), examined.errors, strict=True)
     found = [
         *((position, error.kind, error.reason) for position, error in unreadable),
@@ -150,11 +154,7 @@ def _findings(dataset: Dataset, examined: Examined, mode: str) -> list[Finding]:
     found += (item for item in _near_duplicates(examined) if item[0] not in named)
     order = list(FINDINGS)
     found.sort(key=lambda item: (order.index(item[1]), item[0]))
-    names = [relative(path, dataset.root) for path in examined.paths]
-    return [
-        Finding(names[position], kind, detail if isinstance(detail, str) else names[detail])
-        for position, kind, detail in found
-    ]
+    return [Finding(examined.names[position], kind, detail) for position, kind, detail in found]
 
 
 def format_named(path: str) -> str | None:
@@ -181,8 +181,8 @@ def _oddities(examined: Examined) -> Iterator[tuple[int, str, str]]:
             yield int(known[at]), kind, f"a {content[at]} file of {width[at]}x{height[at]} pixels"
 
 
-def _exact_duplicates(examined: Examined, mode: str) -> Iterator[tuple[int, str, int]]:
-    """Images with the same bytes in other splits or classes: (position, finding, position of the
+def _exact_duplicates(examined: Examined, mode: str) -> Iterator[tuple[int, str, str]]:
+    """Images with the same bytes in other splits or classes: (position, finding, name of the
     other)."""
     readable = np.flatnonzero(examined.readable)
     # Training hashes them for files.json, too, and they are kept.
@@ -196,13 +196,13 @@ def _exact_duplicates(examined: Examined, mode: str) -> Iterator[tuple[int, str,
             if len(later):
                 judging = examined.splits[examined.split[later[0]]]
                 kind = "also a test image" if split[index] else f"duplicate of a {judging} image"
-                yield position, kind, later[0]
+                yield position, kind, examined.names[later[0]]
             if len(elsewhere):
-                yield position, "duplicate in another class", elsewhere[0]
+                yield position, "duplicate in another class", examined.names[elsewhere[0]]
 
 
-def _near_duplicates(examined: Examined) -> Iterator[tuple[int, str, int]]:
-    """Images that look like one of a later split: (position, finding, position of the nearest)."""
+def _near_duplicates(examined: Examined) -> Iterator[tuple[int, str, str]]:
+    """Images that look like one of a later split: (position, finding, name of the nearest)."""
     seen = examined.readable & ~examined.records["blank"]
     hashes = examined.records["hash"]
     for split in range(len(examined.splits)):
@@ -211,7 +211,7 @@ def _near_duplicates(examined: Examined) -> Iterator[tuple[int, str, int]]:
         for index, near in nearest(hashes[ours], hashes[later]):
             other = int(later[near])
             judging = examined.splits[examined.split[other]]
-            yield int(ours[index]), f"near-duplicate of a {judging} image", other
+            yield int(ours[index]), f"near-duplicate of a {judging} image", examined.names[other]
 
 
 def nearest(hashes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
