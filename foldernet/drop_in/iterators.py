@@ -39,11 +39,8 @@ class KerasIterator(iterators.Batches):
 
     def __getitem__(self, index):
         batch = super().__getitem__(index)
-        if isinstance(batch, np.ndarray):
-            return batch
         # `fit` refuses Keras's lists, and would take a list of inputs alone for inputs and targets.
-        parts = (batch,) if isinstance(batch, list) else batch
-        return tuple(tuple(part) if isinstance(part, list) else part for part in parts)
+        return keras.tree.lists_to_tuples((batch,) if isinstance(batch, list) else batch)
 
     def __iter__(self):
         return self
@@ -76,9 +73,8 @@ class DirectoryIterator(KerasIterator, iterators.DirectoryIterator):
         self.color_mode, self.interpolation = rule.color_mode, rule.interpolation
         self.class_indices = {label: index for index, label in enumerate(images.classes)}
         self.labels, self.filepaths = images.labels, images.paths
-        *size, channels = self.store.shape
-        last = self.data_format == "channels_last"
-        self.image_shape = (*size, channels) if last else (channels, *size)
+        shape = self.store.shape
+        self.image_shape = shape if self.data_format == "channels_last" else (shape[2], *shape[:2])
 
     def _stand_in(self, position, error):
         if self.class_mode is not None:
