@@ -117,7 +117,7 @@ def test_a_clean_set_exits_with_0_and_a_second_run_decodes_nothing(tmp_path, mon
     assert "nothing wrong with any image" in capsys.readouterr().out
     assert not (folder / "quarantine.csv").exists()
     monkeypatch.setattr("foldernet.images.store.read_with_header", None)
-    monkeypatch.setattr("foldernet.checks.examine._record", None)
+    monkeypatch.setattr("foldernet.checks.findings._record", None)
     assert check.main([str(folder)]) == 0
 
 

@@ -209,6 +209,27 @@ def test_worst_mistakes_show_the_names_of_the_files():
     assert [text.get_text() for text in texts(figure)] == ["No mistakes in 3 validation images"]
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_filters_drawn_are_those_of_the_first_convolution_in_nested_models_too(
+    wrapped, tmp_path
+):
+    first = keras.layers.Conv2D(2, 3, name="first")
+    first_layer = keras.layers.SpectralNormalization(first) if wrapped else first
+    images = keras.Input((8, 8, 3))
+    inner = keras.Model(images, keras.layers.Conv2D(2, 3, name="second")(first_layer(images)))
+    images = keras.Input((8, 8, 3))
+    model = keras.Model(images, keras.layers.Conv2D(2, 3, name="third")(inner(images)))
+
+    task, batches = Classify(Classify.Options()), mistaken(["a.png"])
+    task.outputs = {"validation": certain(0, 1, 2)}
+    batches.path, batches.unreadable = (lambda position: str(tmp_path / "a.png")), {}
+    drawn, run = {}, SimpleNamespace(models=tmp_path)
+    log = SimpleNamespace(show=drawn.__setitem__)
+    dataset = Dataset(tmp_path, ("a", "b"), {})
+    classifier.show_result(task, dataset, {"validation": batches}, model, log, run)
+    assert drawn["first_layer_filters"].get_suptitle() == "Filters of first"
+
+
 # predictions.csv
 
 

@@ -3,7 +3,6 @@
 They don't explain a network; they say which part of an image its answer depends on.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -11,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from foldernet import networks
 from foldernet.terminal import UserError
 
 CONVOLUTIONS = keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D
@@ -19,7 +19,7 @@ CONVOLUTIONS = keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.S
 def feature_map_layer(model: keras.Model) -> keras.Layer | None:
     """The last layer from the last convolution on, in nested models too, whose output is a map:
     (n, height, width, channels)."""
-    maps = [layer for layer in _leaves(model) if _is_map(layer)]
+    maps = [layer for layer in networks.leaves(model) if _is_map(layer)]
     return maps[-1] if any(isinstance(layer, CONVOLUTIONS) for layer in maps) else None
 
 
@@ -70,16 +70,6 @@ def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     colors = cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_INFERNO)[..., ::-1]
     share = 0.15 + 0.6 * heat[..., None]
     return np.uint8((1 - share) * gray + share * colors)
-
-
-def _leaves(model: keras.Model) -> Iterator[keras.Layer]:
-    """The layers that aren't models themselves, from input to output: Keras's own way to flatten
-    gives those of nested models backwards."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
-        else:
-            yield layer
 
 
 def _is_map(layer: keras.Layer) -> bool:

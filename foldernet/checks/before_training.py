@@ -5,22 +5,20 @@ from typing import Any
 import numpy as np
 
 from foldernet.checks import layout, report
-from foldernet.checks.options import StrictOptions
+from foldernet.checks.options import StrictOptions as Options
 from foldernet.checks.quarantine import Quarantine, check_strict, without
 from foldernet.datasets.folders import NoClassesError
 from foldernet.datasets.image_list import Dataset
 from foldernet.terminal import UserError
 
-Options = StrictOptions
 
-
-def explain(options: StrictOptions, error: UserError) -> None:
+def explain(options: Options, error: UserError) -> None:
     """Raise UserError if the folder shows why no classes were found in it."""
     if isinstance(error, NoClassesError) and options.data:
         layout.explain(options.data.expanduser())
 
 
-def exclude(options: StrictOptions, dataset: Dataset) -> Dataset:
+def exclude(options: Options, dataset: Dataset) -> Dataset:
     """The dataset less the images that its quarantine.csv leaves out; names what isn't used."""
     options.allow()
     layout.check(dataset)
@@ -28,7 +26,7 @@ def exclude(options: StrictOptions, dataset: Dataset) -> Dataset:
 
 
 def examine(
-    options: StrictOptions, dataset: Dataset, batches: dict[str, Any]
+    options: Options, dataset: Dataset, batches: dict[str, Any]
 ) -> tuple[Dataset, list[tuple[str, str]]]:
     """Read every image once, into the stores; leave out, and name, the files that can't be read.
 
@@ -42,17 +40,16 @@ def examine(
         UserError: all images of a class, or all of validation, are unreadable; or `strict`, and
             something leaves images out.
     """
-    from foldernet.checks.examine import examine as examine_images
-    from foldernet.checks.findings import findings
+    from foldernet.checks.findings import examine as examine_images
+    from foldernet.checks.levels import name_blank_classes
 
     stores = {split: iterator.store for split, iterator in batches.items()}
-    examined = examine_images(dataset, stores, options.cache)
+    examined, found = examine_images(dataset, stores, options.cache)
     report.name_unreadable(examined.errors)
     for index, iterator in enumerate(batches.values()):
         _keep(iterator, np.flatnonzero(examined.readable[examined.split == index]))
-    found = findings(dataset, examined, options.cache)
     quarantine = Quarantine(dataset.root)
-    report.name_blank_classes(dataset, examined, batches["training"].store)
+    name_blank_classes(dataset, examined, batches["training"].store)
     unknown = [finding for finding in found if finding.key not in quarantine.decided]
     report.count_duplicates(unknown)
     check_strict(options.strict, quarantine.left_out(found))

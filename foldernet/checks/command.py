@@ -22,20 +22,17 @@ def check(arguments: list[str] | None = None) -> int:
             training = package.choose(training, dataset)
     training = training.with_defaults(images=len(dataset.splits["training"]))
 
-    from foldernet.checks.examine import examine  # decoders, needed now that there are images
-    from foldernet.checks.findings import findings
+    from foldernet.checks.findings import examine  # decoders, needed now that there are images
     from foldernet.images.reader import Rule
     from foldernet.images.store import PixelStore
 
-    cache = "disk"  # for train.py, and for the next time; nothing stays here
-    size = (training.image_size, training.image_size)  # as train.py will read them
-    rule = Rule(**rooms.task(training).rule)
+    # Pixels as train.py will read them, for it and for the next time; nothing stays in memory.
+    size, rule = 2 * [training.image_size], Rule(**rooms.task(training).rule)
     stores = {
-        split: PixelStore(len(images), images.path, size, rule, mode=cache)
+        split: PixelStore(len(images), images.path, size, rule, mode="disk")
         for split, images in dataset.splits.items()
     }
-    examined = examine(dataset, stores, cache)
-    found = findings(dataset, examined, cache)
+    examined, found = examine(dataset, stores, mode="disk")
     report.show(dataset, examined.sizes, found)
     quarantine = Quarantine(dataset.root)
     quarantine.update(found)

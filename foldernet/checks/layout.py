@@ -24,7 +24,6 @@ def check(dataset: Dataset) -> None:
     images = dataset.splits["training"]
     if len(images.classes) > 1:  # photographs to blur have none
         _check_classes(images)
-        _name_classes_alike(images.classes)
         _name_unused_folders(dataset)
     _name_unread_files(dataset)
 
@@ -59,7 +58,7 @@ def explain(root: Path) -> None:
 
 def _check_classes(images: ImageList) -> None:
     """Classes seldom have folders of the very same names, or named as other classes; datasets and
-    splits have."""
+    splits have. Nor should their own names be the same to some systems."""
     folders_of = defaultdict(set)
     for name, label in zip(images.names, images.labels.tolist(), strict=True):
         parts = name.split(os.sep)
@@ -80,12 +79,9 @@ def _check_classes(images: ImageList) -> None:
                 f"'{Path(images.directory, label)}' holds folders named as other classes,"
                 f" {listed(within, 3)}: it looks like a split. Move it beside train/, as val/."
             )
-
-
-def _name_classes_alike(classes: tuple[str, ...]) -> None:
-    times = Counter(map(str.lower, classes))
-    if alike := [label for label in sorted(classes, key=str.lower) if times[label.lower()] > 1]:
-        names = listed(alike)
+    times = Counter(map(str.lower, images.classes))
+    if alike := [label for label in images.classes if times[label.lower()] > 1]:
+        names = listed(sorted(alike, key=str.lower))
         terminal.warn(f"classes differ in case only: {names}. Windows and macOS take them for one")
 
 

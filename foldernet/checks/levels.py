@@ -4,17 +4,17 @@ bits really use (microscopes and cameras store 10, 12 or 14), and the color behi
 import contextlib
 import dataclasses
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from foldernet import terminal
+from foldernet.checks.findings import Examined
 from foldernet.datasets.image_list import Dataset, ImageList
+from foldernet.images import limits
+from foldernet.images.reader import RULES, ImageError, Rule, opened
+from foldernet.images.store import PixelStore
 from foldernet.options import TrainOptions
 from foldernet.terminal import UserError
-
-if TYPE_CHECKING:  # it needs OpenCV, which a wrong folder can do without
-    from foldernet.images.reader import Rule
 
 LOOKED_AT = 64  # training images, evenly spaced: a dataset comes from one camera
 SIDE = 64  # pixels that are looked at of an image, for its colors
@@ -22,74 +22,87 @@ FULL = 65_535
 LEVELS = (1023, 4095, 16_383, FULL)  # of 10, 12, 14 and 16 bits
 DARK = 64  # of 256 levels, which 14 bits stored in 16 fill
 MEAN = "mean"
+MOSTLY = 0.5  # of a class's images
 
 
 def choose(options: TrainOptions, dataset: Dataset) -> TrainOptions:
     """The options with a `white_level` and a `background` that suit the training images.
 
     The level is the lowest of `LEVELS` that no image of 16 bits exceeds; one that was given stays.
-    The background MEAN becomes `mean_color`.
+    The background MEAN becomes `_mean_color`.
 
     Raises:
         UserError: the background is no color.
     """
-    from foldernet.images.reader import RULES  # which a wrong folder can do without
-
     if not hasattr(options, "white_level"):  # the mode reads images its own way
         return options
     images = dataset.splits["training"]
-    if options.white_level is None:
-        options = dataclasses.replace(options, white_level=_white_level(images))
-    if options.background == MEAN:
-        color = mean_color(images)
-        terminal.status(f"mean color of the training images: {color}, behind transparency")
-        options = dataclasses.replace(options, background=color)
-    if not re.fullmatch(RULES["background"], options.background):
+    level, background = options.white_level or _white_level(images), options.background
+    if background == MEAN:
+        background = _mean_color(images)
+        terminal.status(f"mean color of the training images: {background}, behind transparency")
+    if not re.fullmatch(RULES["background"], background):
         raise UserError(
-            f"--background '{options.background}' is no color. Choose white, gray, black, mean, or"
-            " a color as '#ff8800'."
+            f"--background '{background}' is no color. Choose white, gray, black, mean, or a color"
+            " as '#ff8800'."
         )
-    return options
+    return dataclasses.replace(options, white_level=level, background=background)
 
 
-def mean_color(images: ImageList) -> str:
+def name_blank_classes(dataset: Dataset, examined: Examined, store: PixelStore) -> None:
+    """Warn of classes whose training images are mostly blank as the network sees them, and of the
+    backgrounds that mend it where transparency is the cause.
+
+    Args:
+        store: of the training images.
+    """
+    training = dataset.splits["training"]
+    blank = (examined.split == 0) & examined.records["blank"]
+    times = np.bincount(examined.label[blank], minlength=len(dataset.classes))
+    worst = np.flatnonzero(times > MOSTLY * training.counts)
+    if not len(worst):
+        return
+    here = np.flatnonzero(blank & np.isin(examined.label, worst))
+    paths, mends = [examined.paths[at] for at in here], []
+    for name in ("white", "gray", "black", MEAN):
+        color = _mean_color(training) if name == MEAN else name
+        rule = dataclasses.replace(store.rule, background=color)
+        images = _sample(paths, store.size, rule)
+        if sum(np.ptp(image, axis=(0, 1)).any() for image in images) > MOSTLY * len(images):
+            mends.append(name)
+    mend = f" They are transparent: try --background {' or '.join(mends)}." if mends else ""
+    names = terminal.listed(dataset.classes[label] for label in worst)
+    terminal.warn(f"most training images of class {names} are of one color only.{mend}")
+
+
+def _mean_color(images: ImageList) -> str:
     """The mean color of images, "#rrggbb", each pixel as far as it is opaque; "gray" if none is."""
-    from foldernet.images.reader import Rule
-
     # Nearest pixels: interpolation would mix in the colors of those that are transparent.
-    rule = Rule("rgba", "nearest")
-    pixels = np.reshape(read_sample(images.paths, (SIDE, SIDE), rule), (-1, 4))
+    pixels = np.reshape(_sample(images.paths, (SIDE, SIDE), Rule("rgba", "nearest")), (-1, 4))
     if not pixels[:, 3].any():
         return "gray"
     color = np.average(pixels[:, :3], axis=0, weights=pixels[:, 3])
     return "#{:02x}{:02x}{:02x}".format(*color.round().astype(int))
 
 
-def read_sample(paths: list[str], size: tuple[int, int], rule: "Rule") -> list[np.ndarray]:
-    """The pixels of `LOOKED_AT` of the files, evenly spaced; what can't be read, the checks will
-    name."""
-    from foldernet.images.reader import ImageError
-    from foldernet.images.store import PixelStore
-
-    rows = PixelStore(len(paths), paths.__getitem__, size, rule, "off").rows(_sample(len(paths)))
+def _sample(paths: list[str], size: tuple[int, int], rule: Rule) -> list[np.ndarray]:
+    """The pixels of `LOOKED_AT` of the files; what can't be read, the checks will name."""
+    rows = PixelStore(len(paths), paths.__getitem__, size, rule, "off").rows(_spaced(len(paths)))
     return [row for row in rows if not isinstance(row, ImageError)]
 
 
 def _white_level(images: ImageList) -> int:
-    from foldernet.images import limits
-    from foldernet.images.reader import ImageError, opened
-
     gray, colors = 0, 0  # the highest levels
-    for position in _sample(len(images)):
+    for position in _spaced(len(images)):
         # The checks will name what can't be read, with the reason.
         with contextlib.suppress(ImageError), opened(images.path(position)) as (image, extra):
             if ";16" not in str(image.tile):
                 continue
             limits.check_memory(image, extra)
             if image.mode.startswith("I;16"):
-                gray = max(gray, int(np.asarray(image).max()))
+                gray = max(gray, int(np.max(image)))
             else:
-                colors = max(colors, int(np.asarray(image.convert("RGB")).max()))
+                colors = max(colors, int(np.max(image.convert("RGB"))))
     if 0 < colors < DARK:
         terminal.warn(
             f"of colors with 16 bits the upper 8 are read, and these images use {colors + 1} of 256"
@@ -102,6 +115,6 @@ def _white_level(images: ImageList) -> int:
     return level
 
 
-def _sample(count: int) -> np.ndarray:
+def _spaced(count: int) -> np.ndarray:
     """Positions of `LOOKED_AT` out of so many images, evenly spaced."""
     return np.unique(np.linspace(0, count - 1, LOOKED_AT).astype(int))

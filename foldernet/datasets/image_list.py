@@ -48,9 +48,8 @@ class ImageList:
 
     def take(self, chosen: np.ndarray) -> "ImageList":
         """The images at `chosen`, (m,) int positions or (n,) bool; all classes stay."""
-        positions = np.arange(len(self))[chosen]
-        names = [self.names[position] for position in positions]
-        return dataclasses.replace(self, names=names, labels=self.labels[positions])
+        names = np.array(self.names, object)[chosen].tolist()
+        return dataclasses.replace(self, names=names, labels=self.labels[chosen])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

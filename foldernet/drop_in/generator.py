@@ -10,24 +10,23 @@ from keras.src.legacy.preprocessing.image import validate_filename
 
 from foldernet.batches import augmentation
 from foldernet.batches import generator as batches
-from foldernet.batches.generator import KerasGenerator
 from foldernet.datasets import folders
 from foldernet.datasets.image_list import ImageList
 from foldernet.datasets.split import split_by_content
-from foldernet.drop_in.iterators import ArrayIterator, DataFrameIterator, DirectoryIterator
+from foldernet.drop_in.iterators import ArrayIterator, DirectoryIterator
 
-EXTENSIONS = folders.IMAGE_EXTENSIONS
-SAVING = ("batch_size", "shuffle", "seed", "save_to_dir", "save_prefix", "save_format")
+# Arguments of Keras's methods that are our iterators' too: of all, and of those that read files.
+COMMON = ("subset", "batch_size", "shuffle", "seed", "save_to_dir", "save_prefix", "save_format")
 READING = ("target_size", "color_mode", "class_mode", "interpolation")
 CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
 
 
 def with_keras_signature(method):
     """Give a method the signature of Keras's method of its name, with our default interpolation."""
-    parameters = dict(inspect.signature(getattr(KerasGenerator, method.__name__)).parameters)
-    if "interpolation" in parameters:
-        parameters["interpolation"] = parameters["interpolation"].replace(default="area")
-    signature = inspect.Signature(list(parameters.values()))
+    signature = inspect.signature(getattr(batches.KerasGenerator, method.__name__))
+    known = signature.parameters.values()
+    ours = [one.replace(default="area") if one.name == "interpolation" else one for one in known]
+    signature = signature.replace(parameters=ours)
 
     @functools.wraps(method)
     def with_all_arguments(*arguments, **keywords):
@@ -78,13 +77,11 @@ class ImageDataGenerator(batches.ImageDataGenerator):
     @with_keras_signature
     def flow(self, **arguments):
         """Batches from arrays; the arguments are Keras's."""
-        options = {name: arguments[name] for name in SAVING}
-        augmented = arguments["subset"] != "validation"
-        source = super().flow(**arguments)
+        source, subset = super().flow(**arguments), arguments["subset"]
         if source.sample_weight is not None:  # which Keras doesn't split; validation comes first
-            part = slice(-len(source.x), None) if augmented else slice(len(source.x))
+            part = slice(len(source.x)) if subset == "validation" else slice(-len(source.x), None)
             source.sample_weight = source.sample_weight[part]
-        return ArrayIterator(source, self, augmented=augmented, **options)
+        return ArrayIterator(source, self, **{name: arguments[name] for name in COMMON})
 
     @with_keras_signature
     def flow_from_directory(self, directory, classes, class_mode, follow_links, subset, **options):
@@ -100,35 +97,34 @@ class ImageDataGenerator(batches.ImageDataGenerator):
             images = self._subset(images, subset, by_position=class_mode is None)
         if not listed:
             print(f"Found {len(images)} images belonging to {len(images.classes)} classes.")
-        options["augmented"] = subset != "validation"
-        return DirectoryIterator(images, self, class_mode=class_mode, **options)
+        return DirectoryIterator(images, self, class_mode=class_mode, subset=subset, **options)
 
     @with_keras_signature
     def flow_from_dataframe(self, *, dataframe, keep_aspect_ratio=False, **arguments):
         """Batches from the files that a pandas DataFrame names; the arguments are Keras's."""
         if arguments.pop("validate_filenames"):  # not by Keras, which knows seven extensions
             folder, names = arguments["directory"] or "", dataframe[arguments["x_col"]]
-            valid = [validate_filename(os.path.join(folder, name), EXTENSIONS) for name in names]
+            paths = [os.path.join(folder, name) for name in names]
+            valid = [validate_filename(path, folders.IMAGE_EXTENSIONS) for path in paths]
             if invalid := valid.count(False):
                 told = f"Found {invalid} invalid image filename(s), which will be ignored."
                 warnings.warn(told, stacklevel=3)
             dataframe = dataframe[np.array(valid, bool)]
-        options = {name: arguments[name] for name in (*SAVING, *READING)}
-        options["augmented"] = arguments["subset"] != "validation"
+        options = {name: arguments[name] for name in (*COMMON, *READING)}
+        # Keras's iterator checks, filters and splits the table.
         source = super().flow_from_dataframe(dataframe, validate_filenames=False, **arguments)
-        return DataFrameIterator(source, self, keep_aspect_ratio=keep_aspect_ratio, **options)
+        images = ImageList.of_classes(source.directory, {"": source.filenames})
+        iterator = DirectoryIterator(images, self, keep_aspect_ratio=keep_aspect_ratio, **options)
+        for name in ("classes", "class_indices", "labels", "sample_weight"):
+            setattr(iterator, name, getattr(source, name, None))
+        return iterator
 
     def transform_batch(self, images, random):
         """As of the base, and standardized; axes in the order of `data_format`."""
-        batch = self._in_data_format(super().transform_batch(images, random))
+        batch = np.moveaxis(super().transform_batch(images, random), 3, self.channel_axis)
         if self.preprocessing_function or self.samplewise_center:
             return np.stack([self.standardize(image) for image in batch]).astype(self.dtype)
         return self.standardize(batch)
-
-    def _in_data_format(self, batch):
-        if self.data_format == "channels_last":
-            return batch
-        return np.ascontiguousarray(np.moveaxis(batch, 3, 1))
 
     def get_random_transform(self, img_shape, seed=None):
         """Draw the parameters of one image's transformation, under Keras's names.
@@ -144,10 +140,9 @@ class ImageDataGenerator(batches.ImageDataGenerator):
         """Transform one image, (height, width, channels) or as `data_format` says."""
         given = ((name, value) for name, value in transform_parameters.items() if value is not None)
         drawn = {name: np.array([value]) for name, value in given}
-        x = np.asarray(x)
-        images = x[None] if self.data_format == "channels_last" else np.moveaxis(x[None], 1, 3)
-        warped = augmentation.apply(self, images, drawn, x.dtype)
-        return self._in_data_format(warped)[0].astype(x.dtype, copy=False)
+        images = np.moveaxis(np.asarray(x)[None], self.channel_axis, 3)
+        warped = augmentation.apply(self, images, drawn, images.dtype)
+        return np.moveaxis(warped, 3, self.channel_axis)[0].astype(images.dtype, copy=False)
 
     def _subset(self, images: ImageList, subset: str, by_position: bool) -> ImageList:
         share = self._validation_split

@@ -7,31 +7,29 @@ import keras
 import numpy as np
 
 from foldernet.batches import iterators
-from foldernet.batches.iterators import Batches
-from foldernet.datasets.image_list import ImageList
 from foldernet.images.reader import ImageError
 
 
-class KerasIterator(Batches):
+class KerasIterator(iterators.Batches):
     """What users of Keras's iterators rely on, beside what `fit` takes.
 
     Args:
-        save_to_dir: folder to write each image to as it is yielded.
+        subset: "training", "validation" or None; images of validation are not augmented.
+        save_to_dir: folder to write each image to as it is yielded; None for none.
     """
 
     sample_weight = None
 
-    def __init__(self, *arguments, save_to_dir=None, save_prefix="", save_format="png", **options):
-        super().__init__(*arguments, **options)
+    def __init__(self, *arguments, subset, save_to_dir, save_prefix, save_format, **options):
+        super().__init__(*arguments, augmented=subset != "validation", **options)
         self.save_to_dir, self.save_prefix = save_to_dir, save_prefix
         self.save_format, self.data_format = save_format, self.image_data_generator.data_format
         self.batch_index, self.lock = 0, threading.Lock()
-        if save_to_dir:
-            os.makedirs(save_to_dir, exist_ok=True)
 
     def batch(self, epoch, index):
         batch = super().batch(epoch, index)
         if self.save_to_dir:
+            os.makedirs(self.save_to_dir, exist_ok=True)
             _, chosen = self.drawn(epoch, index)
             for image, position in zip(keras.tree.flatten(batch)[0], chosen, strict=True):
                 name = f"{self.save_prefix}_{position}_{epoch}.{self.save_format}"
@@ -41,11 +39,8 @@ class KerasIterator(Batches):
 
     def __getitem__(self, index):
         batch = super().__getitem__(index)
-        if isinstance(batch, np.ndarray):
-            return batch
         # `fit` refuses Keras's lists, and would take a list of inputs alone for inputs and targets.
-        parts = (batch,) if isinstance(batch, list) else batch
-        return tuple(tuple(part) if isinstance(part, list) else part for part in parts)
+        return keras.tree.lists_to_tuples((batch,) if isinstance(batch, list) else batch)
 
     def __iter__(self):
         return self
@@ -69,23 +64,17 @@ class KerasIterator(Batches):
 
 
 class DirectoryIterator(KerasIterator, iterators.DirectoryIterator):
-    """What `ImageDataGenerator.flow_from_directory` returns: files, and targets by class mode."""
+    """What `ImageDataGenerator` returns for a folder or a DataFrame: files, and targets by class
+    mode."""
 
-    def __init__(self, images, generator, *, class_mode="categorical", **options):
+    def __init__(self, images, generator, *, class_mode, **options):
         super().__init__(images, generator, **options)
         self.class_mode, rule = class_mode, self.store.rule
         self.color_mode, self.interpolation = rule.color_mode, rule.interpolation
         self.class_indices = {label: index for index, label in enumerate(images.classes)}
-        self.labels = images.labels
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
+        self.labels, self.filepaths = images.labels, images.paths
         shape = self.store.shape
-        return shape if self.data_format == "channels_last" else (shape[2], *shape[:2])
-
-    @property
-    def filepaths(self) -> list[str]:
-        return [self.path(position) for position in range(self.samples)]
+        self.image_shape = shape if self.data_format == "channels_last" else (shape[2], *shape[:2])
 
     def _stand_in(self, position, error):
         if self.class_mode is not None:
@@ -125,10 +114,7 @@ class ArrayIterator(KerasIterator):
         super().__init__(len(self.x), generator, **options)
 
     def _images(self, chosen):
-        images = self.x[chosen]
-        if self.data_format == "channels_first":
-            images = np.moveaxis(images, 1, 3)
-        return images, chosen
+        return np.moveaxis(self.x[chosen], self.image_data_generator.channel_axis, 3), chosen
 
     def _with_targets(self, images, chosen):
         if self.x_misc:
@@ -136,17 +122,3 @@ class ArrayIterator(KerasIterator):
         if self.y is None:
             return images
         return images, self.y[chosen], *self._weights(chosen)
-
-
-class DataFrameIterator(DirectoryIterator):
-    """What `ImageDataGenerator.flow_from_dataframe` returns.
-
-    Args:
-        source: Keras's iterator, which has checked, filtered and split the table.
-    """
-
-    def __init__(self, source, generator, **options):
-        files = ImageList.of_classes(source.directory or "", {"": source.filenames})
-        super().__init__(files, generator, **options)
-        for name in ("classes", "class_indices", "labels", "sample_weight"):
-            setattr(self, name, getattr(source, name, None))

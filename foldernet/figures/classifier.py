@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
-from foldernet import files, terminal
+from foldernet import files, networks, terminal
 from foldernet.datasets.image_list import Dataset
 from foldernet.figures.log import show
 from foldernet.figures.names import STYLE, drawable, fitted
@@ -183,8 +183,7 @@ def show_result(task: Task, dataset: Dataset, batches: dict, model: keras.Model,
     heading = f"Validation: {matrix.trace() / len(labels):.1%} of {images} right"
     show(run, "confusion_matrix", confusion(matrix, classes, heading))
     show(run, "worst_mistakes", mistakes(batches["validation"], outputs["validation"], classes))
-    layers = model._flatten_layers()  # those of nested models, too
-    first = next((layer for layer in layers if type(layer) is keras.layers.Conv2D), None)
-    if first:
+    layers = [getattr(each, "layer", each) for each in networks.leaves(model)]  # or what it wraps
+    if first := next((each for each in layers if type(each) is keras.layers.Conv2D), None):
         heading = f"Filters of {first.name}"
         show(run, "first_layer_filters", filters(first.get_weights()[0], heading))

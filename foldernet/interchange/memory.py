@@ -52,9 +52,7 @@ def drawn(predictor: Any, images: Source | Iterable[Source]) -> Iterator[tuple[s
         yield f"<{type(image).__name__}>", pixels
 
 
-def read(
-    image: Source, size: tuple[int, int] | None = None, rule: Rule | None = None
-) -> np.ndarray:
+def read(image: Source, size: tuple[int, int] | None, rule: Rule | None) -> np.ndarray:
     """The pixels of an image, (height, width, channels) uint8, by the reader of image files.
 
     Args:

@@ -87,6 +87,13 @@ def build(
     return network
 
 
+def leaves(layer: "keras.Layer") -> list["keras.Layer"]:
+    """The layers of a model, and of the models in it, from input to output: Keras's own way to
+    flatten gives those of nested models backwards. A layer that is no model is its own."""
+    inner = getattr(layer, "layers", None)
+    return [layer] if inner is None else [leaf for each in inner for leaf in leaves(each)]
+
+
 def _parts(model: str) -> tuple[str, str]:
     """Name or path, and variant, which is empty where none is named."""
     model = DEFAULT if model == AUTO else model
