@@ -394,7 +394,7 @@ import numpy as np
 from foldernet.resume.state import State, write
 for number in itertools.count():
     arrays = {"model.0": np.full(2_000_000, number, "float32")}
-    write(pathlib.Path(sys.argv[1]), State(number, 0, arrays, {}, [], {}, 0))
+    write(pathlib.Path(sys.argv[1]), State(number, 0, arrays, {}, [], {}))
     print(number, flush=True)
 """
 

@@ -28,12 +28,12 @@ class State:
 
     Attributes:
         epoch, batch: what comes next; `batch` is the number of batches in an epoch where only its
-            validation is still to come.
+            validation is still to come, and `epoch` that of all epochs once training has ended, be
+            it early.
         arrays: name -> array: the variables of the model, the optimizer and the metrics.
         callbacks: class name -> attribute -> JSON.
         history: each epoch's logs.
         logs: of the epoch that has begun, as far as it got.
-        ended: after how many epochs training was to end, if it has; else 0.
     """
 
     epoch: int
@@ -42,7 +42,6 @@ class State:
     callbacks: dict[str, dict[str, Any]]
     history: list[dict]
     logs: dict[str, float]
-    ended: int
 
 
 def written(folder: Path) -> list[Path]:
