@@ -42,31 +42,19 @@ class Blur(Task):
         kernel = {"kernel": options.kernel} if os.path.isfile(options.kernel) else {}
         return found | kernel
 
-    def batches(self, dataset):
+    def flow(self, images, training, **options):
         """Crops and their blurred versions, (n, size, size, 1) float64 in 0..1. Training draws
         others in each epoch, in any of four orientations where the blur is made here."""
         from foldernet.blur.pairs import BlurDataGenerator
 
-        options, batches = self.options, {}
-        camera = self.kernel, options.noise, options.bits
-        blurred = options.pairs[1] if options.pairs else None
-        for split, images in dataset.splits.items():
-            training = split == "training"
-            # Turned over before the blur, a photograph is as good as another; pairs stay as shot.
-            turned = {"horizontal_flip": training, "vertical_flip": training}
-            exact = {"dtype": "float64", "cache": options.cache}  # for the reference and the scores
-            generator = BlurDataGenerator(*camera, **exact, **turned)
-            batches[split] = generator.flow_from_directory(
-                images,
-                blurred,
-                crops=options.crops if training else HELD_OUT_CROPS,
-                target_size=(options.image_size, options.image_size),
-                batch_size=options.batch_size,
-                shuffle=training,
-                seed=options.seed,
-            )
-            batches[split].workers = options.workers
-        return batches
+        own = self.options
+        # Turned over before the blur, a photograph is as good as another; pairs stay as shot.
+        turned = {"horizontal_flip": training, "vertical_flip": training}
+        exact = {"dtype": "float64", "cache": own.cache}  # for the reference and the scores
+        generator = BlurDataGenerator(self.kernel, own.noise, own.bits, **exact, **turned)
+        blurred = own.pairs[1] if own.pairs else None
+        crops = own.crops if training else HELD_OUT_CROPS
+        return generator.flow_from_directory(images, blurred, crops, **options)
 
     def measure(self, dataset, batches):
         """Measure the images' spectrum and the noise, and with them all that training is set by.
@@ -116,9 +104,8 @@ class Blur(Task):
         return {"optimizer": optimizer, "loss": loss, "jit_compile": True}, schedule
 
     def facts(self, dataset):
-        if not self.recipe.prior:
-            return []
-        return [("prior", f"smoothness, strength {self.reference.strength:.1e} by hold-out")]
+        prior = f"smoothness, strength {self.reference.strength:.1e} by hold-out"
+        return [("prior", prior)] if self.recipe.prior else []
 
     def callbacks(self, log):
         from foldernet.blur.report import KernelGrowth
