@@ -83,14 +83,13 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _restore_variables(self, state: State) -> None:
         variables = _variables(self.model)
-        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-        if {name: array.shape for name, array in state.arrays.items()} != shapes:
+        if [tuple(each.shape) for each in variables] != [each.shape for each in state.arrays]:
             raise UserError(
                 f"'{self.folder / states.NEWEST}' is the state of another network than this one."
                 " Start a new run."
             )
-        for name, variable in variables.items():
-            variable.assign(state.arrays[name])
+        for variable, array in zip(variables, state.arrays, strict=True):
+            variable.assign(array)
 
     def _restore_callbacks(self, state: State) -> None:
         for callback in self.session.callbacks:
@@ -100,8 +99,8 @@ class Checkpoint(keras.callbacks.Callback):
     def _write(self, batch: int) -> None:
         """Write the state before `batch` of this epoch, and stop if a signal asked for that."""
         self.written = time.monotonic()
-        arrays = {name: variable.numpy() for name, variable in _variables(self.model).items()}
-        if not all(np.isfinite(array).all() for array in arrays.values()):
+        arrays = [variable.numpy() for variable in _variables(self.model)]
+        if not all(np.isfinite(array).all() for array in arrays):
             raise self._diverged("weights")  # a ReLU can make a finite loss of them
         kept = {type(callback).__name__: _kept(callback) for callback in self.session.callbacks}
         state = State(self.epoch, batch, arrays, kept, self.history, self.logs)
@@ -117,10 +116,9 @@ class Checkpoint(keras.callbacks.Callback):
         )
 
 
-def _variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """All variables that training changes, by their names in a state: the model's come first."""
-    every = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    return {f"variable.{index}": variable for index, variable in enumerate(every)}
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """All variables that training changes, the model's first."""
+    return [*model.variables, *model.optimizer.variables, *model.metrics_variables]
 
 
 def _kept(callback: keras.callbacks.Callback) -> dict[str, Any]:
