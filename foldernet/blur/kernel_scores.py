@@ -83,11 +83,9 @@ def attainable_l2(true, standard_error):
     Returns:
         float, 0..1.
     """
-    side, variance = len(standard_error), standard_error**2
-    signal = np.abs(otf(true, side)) ** 2
-    counts = half_plane_counts(side)
-    left = counts * signal / (1 + signal / variance)
-    return float(np.sqrt(np.sum(left) / np.sum(counts * signal)))
+    signal = np.abs(otf(true, len(standard_error))) ** 2
+    power = half_plane_counts(len(standard_error)) * signal
+    return float(np.sqrt(np.average(1 / (1 + signal / standard_error**2), weights=power)))
 
 
 def _centroid(kernel):
