@@ -102,8 +102,7 @@ class ResumableSession(Session):
                     "this run began with other versions of Python or its packages, as config.json"
                     " says; the last digits may differ from those of an uninterrupted run"
                 )
-            again = {name: now[name] for name in ("command", "started", "versions", "machine")}
-            resumed = [*before.get("resumed", []), again]
+            resumed = [*before.get("resumed", []), now]
             now = before | {"config": now["config"], "resumed": resumed}
             if (folder / METRICS).exists():  # of a run that continues, they aren't final
                 earlier = f"metrics-{before['config']['epochs']}-epochs.json"
