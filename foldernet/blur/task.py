@@ -3,12 +3,16 @@
 import math
 import os
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from foldernet import terminal
-from foldernet.blur import photographs
 from foldernet.blur.options import BlurOptions
+from foldernet.blur.photographs import photographs
+from foldernet.datasets import folders
+from foldernet.datasets.image_list import Dataset
+from foldernet.datasets.split import split_by_content
 from foldernet.tasks.task import Task
 from foldernet.terminal import UserError
 
@@ -32,7 +36,28 @@ class Blur(Task):
     network_name = "single_filter"
 
     def find_dataset(self):
-        return photographs.find(self.options, self.shipped)
+        """The photographs to blur, or a user's own pairs, of which the sharp ones are listed."""
+        options = self.options
+        if options.pairs and options.data:
+            raise UserError(f"Give either the folder '{options.data}' or --pairs, not both.")
+        sharp, blurred = options.pairs or (options.data, None)
+        root = Path(sharp or (self.shipped and self.shipped("photos")) or ".").expanduser()
+        parts = folders.split_folders(root, of_classes=False) if root.is_dir() else {}
+        if not blurred and {"training", "validation"} <= parts.keys():
+            splits = {split: photographs(parts[split]) for split in ("training", "validation")}
+            return Dataset(root, splits["training"].classes, splits)
+        images = photographs(root)
+        if blurred:
+            others = photographs(blurred.expanduser())
+            if alone := sorted(set(images.names) ^ set(others.names)):
+                raise UserError(
+                    f"'{root}' and '{others.directory}' must hold the same file names, and only one"
+                    f" of them has {terminal.listed(alone, 3)}."
+                )
+        splits = split_by_content(images, options.validation_split, options.cache)
+        if not len(splits["validation"]):
+            raise UserError(f"'{root}' holds one photograph, or only copies of it. Add another.")
+        return Dataset(root, images.classes, splits)
 
     def files(self, dataset):
         found, options = super().files(dataset), self.options
