@@ -181,8 +181,8 @@ def end_of(name: str) -> tuple:
     from foldernet.resume import state as states
 
     digest = hashlib.sha256()
-    for key, array in sorted(states.read(Path("models", name)).arrays.items()):
-        digest.update(key.encode() + array.tobytes())
+    for array in states.read(Path("models", name)).arrays:
+        digest.update(array.tobytes())
     with open(f"models/{name}/history.csv") as file:
         rows = [{key: row[key] for key in row if key not in TIMES} for row in csv.DictReader(file)]
     return digest.hexdigest(), weights_of(Path("models", name, "best.keras")), rows

@@ -115,7 +115,7 @@ def test_clipping_bounds_the_norm_of_the_gradient(stripes_folder):
         network = load(models / "last.keras")
         trained = [v.path for v in network.trainable_variables]
         steps = [
-            state[f"variable.{i}"] - before[f"variable.{i}"]
+            state[f"arr_{i}"] - before[f"arr_{i}"]
             for i, variable in enumerate(network.variables)
             if variable.path in trained
         ]

@@ -322,7 +322,7 @@ def test_a_training_that_diverges_says_so_and_keeps_the_last_good_checkpoint(
     assert "became NaN or infinite in epoch 2: training diverged. Lower --learning-rate" in told
     assert "Traceback" not in told
     state = states.read(Path("models/bad"))
-    assert all(np.isfinite(array).all() for array in state.arrays.values())
+    assert all(np.isfinite(array).all() for array in state.arrays)
 
 
 TRAIN = ROOT / "train.py"
@@ -393,8 +393,8 @@ import itertools, pathlib, sys
 import numpy as np
 from foldernet.resume.state import State, write
 for number in itertools.count():
-    arrays = {"model.0": np.full(2_000_000, number, "float32")}
-    write(pathlib.Path(sys.argv[1]), State(number, 0, arrays, {}, [], {}, 0))
+    arrays = [np.full(2_000_000, number, "float32")]
+    write(pathlib.Path(sys.argv[1]), State(number, 0, arrays, {}, [], {}))
     print(number, flush=True)
 """
 
@@ -411,7 +411,7 @@ def test_a_state_outlives_kills_while_it_is_written(tmp_path):
             written = [0, *map(int, process.stdout.read().split())]
         state = states.read(tmp_path)
         assert state.epoch >= written[-1], "the last state that was said to be written is there"
-        assert (state.arrays["model.0"] == state.epoch).all()
+        assert (state.arrays[0] == state.epoch).all()
 
 
 NO_LARGE_FILES = f"""

@@ -1,10 +1,7 @@
 """Figures of the blur mode: kernels, their transfer functions, and what they leave."""
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 from foldernet.blur.kernel_scores import mtf_profile
 from foldernet.blur.kernels import centered
@@ -14,12 +11,6 @@ from foldernet.blur.spectrum import frequency_rings
 STYLES = {"true": {"lw": 5, "color": "0.65"}, "learned": {}, "reference": {"ls": "--"}}
 SMALLEST_MTF = 1e-10  # float32 learns nothing below
 SHOWN_EPOCHS = 8  # in the figure of growth; of more, as many are picked evenly
-
-
-def save_kernel(kernel: np.ndarray, path: Path) -> None:
-    """Write a kernel as a gray PNG: its peak white, zero and less black."""
-    shades = np.clip(kernel / kernel.max(), 0, 1)
-    Image.fromarray(np.rint(255 * shades).astype(np.uint8)).save(path)
 
 
 def comparison(kernels: dict[str, np.ndarray]) -> Figure:

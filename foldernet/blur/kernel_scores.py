@@ -1,11 +1,10 @@
 """How a learned kernel compares with the true one, in the words of optics."""
 
 import numpy as np
-from scipy.fft import rfft2
 from scipy.ndimage import center_of_mass, zoom
 
 from foldernet.blur.kernels import centered
-from foldernet.blur.spectrum import frequency_rings, half_plane_counts
+from foldernet.blur.spectrum import frequency_rings, half_plane_counts, otf
 
 
 def relative_l2(kernel, true):
@@ -31,20 +30,6 @@ def fwhm_pixels(kernel):
     finer = 8
     fine = zoom(np.pad(kernel, 1), finer, order=3, grid_mode=True, mode="grid-constant")
     return float(2 * np.sqrt(np.count_nonzero(fine > fine.max() / 2) / np.pi) / finer)
-
-
-def otf(kernel, side):
-    """Optical transfer function on the half plane of `numpy.fft.rfft2`, center at the origin.
-
-    Args:
-        kernel: float (size, size), odd, size at most `side`.
-        side: samples of each frequency, before halving.
-
-    Returns:
-        complex128 (side, side // 2 + 1).
-    """
-    framed = np.pad(kernel, (0, side - len(kernel)))
-    return rfft2(np.roll(framed, -(len(kernel) // 2), axis=(0, 1)))
 
 
 def mtf_profile(kernel):
@@ -98,11 +83,9 @@ def attainable_l2(true, standard_error):
     Returns:
         float, 0..1.
     """
-    side, variance = len(standard_error), standard_error**2
-    signal = np.abs(otf(true, side)) ** 2
-    counts = half_plane_counts(side)
-    left = counts * signal / (1 + signal / variance)
-    return float(np.sqrt(np.sum(left) / np.sum(counts * signal)))
+    signal = np.abs(otf(true, len(standard_error))) ** 2
+    power = half_plane_counts(len(standard_error)) * signal
+    return float(np.sqrt(np.average(1 / (1 + signal / standard_error**2), weights=power)))
 
 
 def _centroid(kernel):

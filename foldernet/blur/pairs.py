@@ -37,7 +37,7 @@ class BlurDataGenerator(ImageDataGenerator):
 
     def __init__(self, kernel=None, noise=0.0, bits=0, **keywords):
         super().__init__(**keywords)
-        self.kernel, self.noise, self.bits = kernel, noise, bits
+        self.camera = kernel, noise, bits
 
     def flow_from_directory(self, directory, blurred=None, crops=512, **options):
         """Batches of crops of the photographs in a folder.
@@ -60,7 +60,7 @@ class BlurDataGenerator(ImageDataGenerator):
             ValueError: the generator has no kernel and no folder of blurred photographs is named,
                 or it has both.
         """
-        if (self.kernel is None) == (blurred is None):
+        if (self.camera[0] is None) == (blurred is None):
             raise ValueError("Give the generator a kernel, or name a folder of blurred images.")
         images = directory if isinstance(directory, ImageList) else photographs(directory)
         return BlurIterator(images, self, blurred, crops, **options)
@@ -72,8 +72,7 @@ class BlurIterator(DirectoryIterator):
     def __init__(self, images: ImageList, generator, blurred, crops, **options):
         self.blurred_folder = blurred
         store = PhotographStore(len(images), self.path, self._read, generator.cache)
-        fixed = {"color_mode": "grayscale", "augmented": blurred is None}
-        super().__init__(images, generator, store=store, per_epoch=crops, **fixed, **options)
+        super().__init__(images, generator, store=store, per_epoch=crops, **options)
 
     def batch(self, epoch, index):
         """Sharp and blurred crops, each (n, height, width, 1), 0..1."""
@@ -83,8 +82,7 @@ class BlurIterator(DirectoryIterator):
         crops = np.stack([self._crop(photograph, random) for photograph in photographs])
         if self.blurred_folder is None:
             sharp = generator.transform_batch(crops, random) / 255.0
-            camera = generator.kernel, generator.noise, generator.bits
-            blurred = observe(sharp[..., 0], *camera, random)[..., None]
+            blurred = observe(sharp[..., 0], *generator.camera, random)[..., None]
         else:
             sharp, blurred = crops[..., :1] / 255, crops[..., 1:] / 255
         return sharp.astype(self.dtype), blurred.astype(self.dtype)

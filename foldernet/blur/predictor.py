@@ -1,7 +1,7 @@
 """A trained filter, which blurs images."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,17 +24,15 @@ class Blurred:
         path: the file; of an image without one, what it was given as, such as `<bytes>`.
         pixels: (height, width, channels) uint8; None if there is an error.
         error: why the file could not be read, or None.
-        written: the name of the file that `pixels` went to, once they have.
     """
 
     path: str
     pixels: np.ndarray | None = None
     error: str | None = None
-    written: str = ""
 
     def line(self, top: int) -> str:
-        """For people."""
-        return self.written
+        """For people: write a PNG to the working folder, under a name that is free, and name it."""
+        return write_png(f"{Path(self.path).stem}-blurred", self.pixels)
 
 
 class BlurFilter(Predictor):
@@ -75,20 +73,3 @@ class BlurFilter(Predictor):
                 yield Blurred(name, error=pixels.reason)
             else:
                 yield Blurred(name, self.apply(pixels))
-
-    @staticmethod
-    def write(results: Iterable[Blurred], missing: list[str], top: int) -> int:
-        """Write each blurred image to the working folder, as PNG and under a name that is free.
-
-        Returns:
-            The exit status: 0, or 1 if anything could not be read.
-        """
-        return Predictor.write(map(_written, results), missing, top)
-
-
-def _written(result: Blurred) -> Blurred:
-    """Write a result's pixels, if it has any, to a PNG named after it, and let go of them."""
-    if result.error:
-        return result
-    written = write_png(f"{Path(result.path).stem}-blurred", result.pixels)
-    return Blurred(result.path, written=written)

@@ -8,7 +8,7 @@ from scipy.signal.windows import bartlett
 from scipy.sparse.linalg import LinearOperator, gmres
 
 from foldernet.blur.kernels import blur
-from foldernet.blur.spectrum import FLOOR, ROUNDING_VARIANCE, at_lags, hann_taper, roughness
+from foldernet.blur.spectrum import FLOOR, ROUNDING_VARIANCE, at_lags, hann_taper, otf, roughness
 from foldernet.terminal import UserError
 
 # Fewer pixels per side than this in the window leave too few equations to be worth solving.
@@ -143,14 +143,8 @@ def largest_size(image_size, window, zero_padded):
 
 def _solve(auto, cross, tolerance):
     """Solves the block Toeplitz system auto * kernel = cross with preconditioned GMRES."""
-    size = cross.shape[0]
-    side = next_fast_len(2 * size - 1, real=True)
-    lags = np.arange(1 - size, size)
-
-    def circulant(correlation):
-        embedded = np.zeros((side, side))
-        embedded[np.ix_(lags, lags)] = correlation
-        return rfft2(embedded)
+    size = len(cross)
+    side = next_fast_len(2 * size - 1, real=True)  # of a circulant system around it
 
     def operator(spectrum):
         def product(kernel):
@@ -161,9 +155,9 @@ def _solve(auto, cross, tolerance):
 
     # A triangle over the lags keeps the preconditioner's spectrum nearly positive.
     triangle = bartlett(2 * size + 1)[1:-1]
-    spectrum = circulant(auto * np.outer(triangle, triangle)).real
+    spectrum = otf(auto * np.outer(triangle, triangle), side).real
     inverse = operator(1 / np.maximum(spectrum, FLOOR * spectrum.max()))
-    system = operator(circulant(auto)), cross.ravel()
+    system = operator(otf(auto, side)), cross.ravel()
     # With a restart after 100 steps, the largest kernels stall.
     solution, flag = gmres(*system, M=inverse, rtol=tolerance, restart=200, maxiter=3)
     return solution.reshape(size, size), flag == 0

@@ -1,9 +1,8 @@
 """What a blur run learned: its filter while it grows, and against the true one in the end."""
 
-from functools import partial
-
 import keras
 import numpy as np
+from PIL import Image
 
 from foldernet import terminal
 from foldernet.blur import kernel_figures, spectrum
@@ -64,7 +63,8 @@ def report(task, dataset: Dataset, batches: dict, model: keras.Model, run: Run) 
 
     # As learned, and with its peak at white and zero or less at black.
     write_whole(run.models / "kernel.npy", lambda path: np.save(path, learned))
-    write_whole(run.models / "kernel.png", partial(kernel_figures.save_kernel, learned))
+    shades = np.rint(255 * np.clip(learned / learned.max(), 0, 1)).astype(np.uint8)
+    write_whole(run.models / "kernel.png", Image.fromarray(shades).save)
     by_name = {} if true is None else {"true": true}
     by_name |= {"learned": learned, "reference": reference}
     show(run, "kernels", kernel_figures.comparison(by_name))

@@ -87,6 +87,20 @@ def at_lags(spectrum, lengths, largest):
     return irfft2(spectrum, lengths)[np.ix_(lags, lags)]
 
 
+def otf(kernel, side):
+    """Optical transfer function of a kernel, its center at the origin: `at_lags` inverts it.
+
+    Args:
+        kernel: float (size, size), odd, size at most `side`.
+        side: samples of each frequency, before halving.
+
+    Returns:
+        complex (side, side // 2 + 1), as precise as the kernel.
+    """
+    framed = np.pad(kernel, (0, side - len(kernel)))
+    return rfft2(np.roll(framed, -(len(kernel) // 2), axis=(0, 1)))
+
+
 def roughness(side):
     """The power response of the third difference, the quantity a smooth kernel has little of.
 
@@ -118,13 +132,13 @@ def largest_curvature(images, kernel_size, whitening, margin=0):
     side, half = images.shape[1], kernel_size // 2
     taper = hann_taper(side, side, margin).astype("float32")
     whitening = whitening.astype("float32")
-    lengths = (next_fast_len(side + 2 * half, real=True),) * 2
-    inside = (..., *(slice(half, half + side),) * 2)
+    length = next_fast_len(side + 2 * half, real=True)
+    lengths = length, length
     spectra = rfft2(images.astype("float32"), lengths)
 
     def hessian_times(kernel):
         kernel = kernel.astype("float32").reshape(kernel_size, kernel_size)
-        blurred = irfft2(spectra * rfft2(kernel, lengths), lengths)[inside]
+        blurred = irfft2(spectra * otf(kernel, length), lengths)[:, :side, :side]
         residual = irfft2(rfft2(blurred * taper) / whitening, (side, side)) * taper
         correlation = (rfft2(residual, lengths) * spectra.conj()).mean(axis=0)
         return 2 / np.sum(taper**2) * at_lags(correlation, lengths, half).ravel()

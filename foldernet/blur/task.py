@@ -3,12 +3,16 @@
 import math
 import os
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from foldernet import terminal
-from foldernet.blur import photographs
 from foldernet.blur.options import BlurOptions
+from foldernet.blur.photographs import photographs
+from foldernet.datasets import folders
+from foldernet.datasets.image_list import Dataset
+from foldernet.datasets.split import split_by_content
 from foldernet.tasks.task import Task
 from foldernet.terminal import UserError
 
@@ -33,7 +37,28 @@ class Blur(Task):
     predictor = "foldernet.blur.predictor:BlurFilter"
 
     def find_dataset(self):
-        return photographs.find(self.options, self.shipped)
+        """The photographs to blur, or a user's own pairs, of which the sharp ones are listed."""
+        options = self.options
+        if options.pairs and options.data:
+            raise UserError(f"Give either the folder '{options.data}' or --pairs, not both.")
+        sharp, blurred = options.pairs or (options.data, None)
+        root = Path(sharp or (self.shipped and self.shipped("photos")) or ".").expanduser()
+        parts = folders.split_folders(root, of_classes=False) if root.is_dir() else {}
+        if not blurred and {"training", "validation"} <= parts.keys():
+            splits = {split: photographs(parts[split]) for split in ("training", "validation")}
+            return Dataset(root, splits["training"].classes, splits)
+        images = photographs(root)
+        if blurred:
+            others = photographs(blurred.expanduser())
+            if alone := sorted(set(images.names) ^ set(others.names)):
+                raise UserError(
+                    f"'{root}' and '{others.directory}' must hold the same file names, and only one"
+                    f" of them has {terminal.listed(alone, 3)}."
+                )
+        splits = split_by_content(images, options.validation_split, options.cache)
+        if not len(splits["validation"]):
+            raise UserError(f"'{root}' holds one photograph, or only copies of it. Add another.")
+        return Dataset(root, images.classes, splits)
 
     def files(self, dataset):
         found, options = super().files(dataset), self.options
@@ -43,31 +68,19 @@ class Blur(Task):
         kernel = {"kernel": options.kernel} if os.path.isfile(options.kernel) else {}
         return found | kernel
 
-    def batches(self, dataset):
+    def flow(self, images, training, **options):
         """Crops and their blurred versions, (n, size, size, 1) float64 in 0..1. Training draws
         others in each epoch, in any of four orientations where the blur is made here."""
         from foldernet.blur.pairs import BlurDataGenerator
 
-        options, batches = self.options, {}
-        camera = self.kernel, options.noise, options.bits
-        blurred = options.pairs[1] if options.pairs else None
-        for split, images in dataset.splits.items():
-            training = split == "training"
-            # Turned over before the blur, a photograph is as good as another; pairs stay as shot.
-            turned = {"horizontal_flip": training, "vertical_flip": training}
-            exact = {"dtype": "float64", "cache": options.cache}  # for the reference and the scores
-            generator = BlurDataGenerator(*camera, **exact, **turned)
-            batches[split] = generator.flow_from_directory(
-                images,
-                blurred,
-                crops=options.crops if training else HELD_OUT_CROPS,
-                target_size=(options.image_size, options.image_size),
-                batch_size=options.batch_size,
-                shuffle=training,
-                seed=options.seed,
-            )
-            batches[split].workers = options.workers
-        return batches
+        own = self.options
+        # Turned over before the blur, a photograph is as good as another; pairs stay as shot.
+        turned = {"horizontal_flip": training, "vertical_flip": training}
+        exact = {"dtype": "float64", "cache": own.cache}  # for the reference and the scores
+        generator = BlurDataGenerator(self.kernel, own.noise, own.bits, **exact, **turned)
+        blurred = own.pairs[1] if own.pairs else None
+        crops = own.crops if training else HELD_OUT_CROPS
+        return generator.flow_from_directory(images, blurred, crops, **options)
 
     def measure(self, dataset, batches):
         """Measure the images' spectrum and the noise, and with them all that training is set by.
@@ -117,9 +130,8 @@ class Blur(Task):
         return {"optimizer": optimizer, "loss": loss, "jit_compile": True}, schedule
 
     def facts(self, dataset):
-        if not self.recipe.prior:
-            return []
-        return [("prior", f"smoothness, strength {self.reference.strength:.1e} by hold-out")]
+        prior = f"smoothness, strength {self.reference.strength:.1e} by hold-out"
+        return [("prior", prior)] if self.recipe.prior else []
 
     def callbacks(self, run):
         from foldernet.blur.report import KernelGrowth

@@ -22,29 +22,25 @@ class Checkpoint(keras.callbacks.Callback):
 
     Args:
         session: a `foldernet.resume.session.ResumableSession` with an opened run, to whose folder
-            the state goes, and from where it is resumed. Its options say how often, and how many
-            epochs there are to be; its history gets the logs of the epochs before.
-        batches: the training iterator.
-        callbacks: all others. Those with a state of their own name the attributes that make it up,
+            the state goes, and from where it is resumed. Its options say how often; its history
+            gets the logs of the epochs before, and `ended` is set if there are none left to train.
+            Those of its callbacks with a state of their own name the attributes that make it up,
             JSON or arrays, in an attribute `kept`.
-
-    Attributes:
-        ended: whether training has ended, and only the report is left.
+        batches: the training iterator.
 
     Raises:
         UserError: the state is damaged.
     """
 
-    def __init__(self, session, batches, callbacks: list):
+    def __init__(self, session, batches):
         super().__init__()
-        self.session, self.history, options = session, session.history, session.options
-        self.folder, self.batches, self.callbacks = session.run.models, batches, callbacks
-        self.epochs, self.seconds = options.epochs, 60 * options.state_minutes
-        self.state = state = states.read(self.folder) if options.resume else None
-        self.history += state.history if state else []
-        self.ended = bool(state) and max(state.ended, len(self.history)) >= self.epochs
+        self.session, self.history, self.batches = session, session.history, batches
+        self.folder = session.run.models
+        self.state = state = states.read(self.folder) if session.options.resume else None
         self.signal = self.written = None
         if state:
+            self.history += state.history
+            session.ended = state.epoch >= session.options.epochs
             self._restore_callbacks(state)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -59,7 +55,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.batches.begin(epoch, self.first)
 
     def on_train_batch_begin(self, batch, logs=None):
-        if self.signal or time.monotonic() - self.written >= self.seconds:
+        minutes = (time.monotonic() - self.written) / 60
+        if self.signal or minutes >= self.session.options.state_minutes:
             self._write(self.first + batch)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -80,50 +77,48 @@ class Checkpoint(keras.callbacks.Callback):
         Raises:
             Stopped: a signal asked for it.
         """
-        self.epoch, self.logs, self.ended = len(self.history), {}, True
+        self.epoch, self.logs = self.session.options.epochs, {}
         self.model.reset_metrics()  # they hold validation's totals, which no epoch goes on from
         self._write(0)
 
     def _restore_variables(self, state: State) -> None:
         variables = _variables(self.model)
-        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-        if {name: array.shape for name, array in state.arrays.items()} != shapes:
+        if [tuple(each.shape) for each in variables] != [each.shape for each in state.arrays]:
             raise UserError(
                 f"'{self.folder / states.NEWEST}' is the state of another network than this one."
                 " Start a new run."
             )
-        for name, variable in variables.items():
-            variable.assign(state.arrays[name])
+        for variable, array in zip(variables, state.arrays, strict=True):
+            variable.assign(array)
 
     def _restore_callbacks(self, state: State) -> None:
-        for callback in self.callbacks:
+        for callback in self.session.callbacks:
             for name, value in state.callbacks.get(type(callback).__name__, {}).items():
                 setattr(callback, name, value)
 
     def _write(self, batch: int) -> None:
         """Write the state before `batch` of this epoch, and stop if a signal asked for that."""
         self.written = time.monotonic()
-        arrays = {name: variable.numpy() for name, variable in _variables(self.model).items()}
-        if not all(np.isfinite(array).all() for array in arrays.values()):
+        arrays = [variable.numpy() for variable in _variables(self.model)]
+        if not all(np.isfinite(array).all() for array in arrays):
             raise self._diverged("weights")  # a ReLU can make a finite loss of them
-        callbacks = {type(callback).__name__: _kept(callback) for callback in self.callbacks}
-        ended = self.epochs if self.ended else 0
-        state = State(self.epoch, batch, arrays, callbacks, self.history, self.logs, ended)
+        kept = {type(callback).__name__: _kept(callback) for callback in self.session.callbacks}
+        state = State(self.epoch, batch, arrays, kept, self.history, self.logs)
         states.write(self.folder, state)
         if self.signal:
             raise self.session.stopped(self.signal)
 
     def _diverged(self, what: str) -> UserError:
+        epoch = len(self.history) + 1
         return UserError(
-            f"The {what} became NaN or infinite in epoch {self.epoch + 1}: training diverged. Lower"
+            f"The {what} became NaN or infinite in epoch {epoch}: training diverged. Lower"
             f" --learning-rate, and start again; what was learned is kept in '{self.folder}'."
         )
 
 
-def _variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """All variables that training changes, by their names in a state: the model's come first."""
-    every = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    return {f"variable.{index}": variable for index, variable in enumerate(every)}
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """All variables that training changes, the model's first."""
+    return [*model.variables, *model.optimizer.variables, *model.metrics_variables]
 
 
 def _kept(callback: keras.callbacks.Callback) -> dict[str, Any]:

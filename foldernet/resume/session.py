@@ -102,8 +102,7 @@ class ResumableSession(Session):
                     "this run began with other versions of Python or its packages, as config.json"
                     " says; the last digits may differ from those of an uninterrupted run"
                 )
-            again = {name: now[name] for name in ("command", "started", "versions", "machine")}
-            resumed = [*before.get("resumed", []), again]
+            resumed = [*before.get("resumed", []), now]
             now = before | {"config": now["config"], "resumed": resumed}
             if (folder / METRICS).exists():  # of a run that continues, they aren't final
                 earlier = f"metrics-{before['config']['epochs']}-epochs.json"
@@ -116,12 +115,11 @@ class ResumableSession(Session):
         from foldernet.resume.checkpoint import Checkpoint
 
         super().watch(batches, callbacks, last)
-        if not last:  # it is soon done once more, unless the last one has begun
+        if last:
+            self.checkpoint = Checkpoint(self, batches)
+            self.callbacks.insert(0, self.checkpoint)
+        else:  # it is soon done once more, unless the last one has begun
             self.ended = self.options.resume and bool(states.written(self.run.models))
-            return
-        self.checkpoint = Checkpoint(self, batches, callbacks)
-        self.callbacks.insert(0, self.checkpoint)
-        self.ended = self.checkpoint.ended
 
     @contextlib.contextmanager
     def running(self):
@@ -149,7 +147,7 @@ class ResumableSession(Session):
                 signal.signal(number, handler)
 
     def _stop(self, number, _frame):
-        if self.checkpoint is None or self.checkpoint.ended:  # the rest can soon be done again
+        if self.checkpoint is None or self.ended:  # the rest can soon be done again
             raise self.stopped(number)
         if self.checkpoint.signal:
             os._exit(128 + number)

@@ -28,21 +28,20 @@ class State:
 
     Attributes:
         epoch, batch: what comes next; `batch` is the number of batches in an epoch where only its
-            validation is still to come.
-        arrays: name -> array: the variables of the model, the optimizer and the metrics.
+            validation is still to come, and `epoch` that of all epochs once training has ended, be
+            it early.
+        arrays: the variables of the model, the optimizer and the metrics.
         callbacks: class name -> attribute -> JSON.
         history: each epoch's logs.
         logs: of the epoch that has begun, as far as it got.
-        ended: after how many epochs training was to end, if it has; else 0.
     """
 
     epoch: int
     batch: int
-    arrays: dict[str, np.ndarray]
+    arrays: list[np.ndarray]
     callbacks: dict[str, dict[str, Any]]
     history: list[dict]
     logs: dict[str, float]
-    ended: int
 
 
 def written(folder: Path) -> list[Path]:
@@ -63,7 +62,7 @@ def write(folder: Path, state: State) -> None:
 
     def save(temporary: Path) -> None:
         with open(temporary, "w+b") as file:
-            np.savez(file, **{FACTS: encoded}, **state.arrays)
+            np.savez(file, *state.arrays, **{FACTS: encoded})
             file.seek(0)
             file.write(hashlib.file_digest(file, CHECKSUM).digest())
 
@@ -97,5 +96,6 @@ def _load(path: Path) -> State:
     if CHECKSUM(content[:-size]).digest() != content[-size:]:
         raise ValueError(f"'{path}' doesn't have its own checksum")
     with np.load(io.BytesIO(content[:-size]), allow_pickle=False) as file:
-        arrays = dict(file)
-    return State(arrays=arrays, **json.loads(arrays.pop(FACTS).tobytes()))
+        members = dict(file)  # the arrays in their order
+    facts = json.loads(members.pop(FACTS).tobytes())
+    return State(arrays=list(members.values()), **facts)

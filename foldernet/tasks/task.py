@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from foldernet.datasets import folders
-from foldernet.datasets.image_list import Dataset
+from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.options import TrainOptions
 
 if TYPE_CHECKING:  # TensorFlow takes three seconds; a wrong folder is answered before that
@@ -75,26 +75,28 @@ class Task:
         return {}
 
     def batches(self, dataset: Dataset) -> Batches:
-        """Batches of each split for `fit`: (n, size, size, channels) uint8 and targets. Only the
-        training split is shuffled and augmented."""
-        from foldernet.batches.generator import ImageDataGenerator
-
-        options = self.options
-        batches = {}
+        """Batches of each split for `fit`."""
+        options, batches = self.options, {}
+        size = (options.image_size, options.image_size)
+        common = {"target_size": size, "batch_size": options.batch_size, "seed": options.seed}
         for split, images in dataset.splits.items():
             training = split == "training"
-            changes = self.augmentation() if training else {}
-            generator = ImageDataGenerator(dtype="uint8", cache=options.cache, **changes)
-            batches[split] = generator.flow_from_directory(
-                images,
-                target_size=(options.image_size, options.image_size),
-                **self.rule,
-                batch_size=options.batch_size,
-                shuffle=training,
-                seed=options.seed,
-            )
+            batches[split] = self.flow(images, training, shuffle=training, **common)
             batches[split].workers = options.workers
         return batches
+
+    def flow(self, images: ImageList, training: bool, **options) -> Any:
+        """Batches of a split: (n, size, size, channels) uint8 and targets. Only training images are
+        augmented.
+
+        Args:
+            options: of `foldernet.batches.iterators.DirectoryIterator`.
+        """
+        from foldernet.batches.generator import ImageDataGenerator
+
+        augmentation = self.augmentation() if training else {}
+        generator = ImageDataGenerator(dtype="uint8", cache=self.options.cache, **augmentation)
+        return generator.flow_from_directory(images, **self.rule, **options)
 
     def measure(self, dataset: Dataset, batches: Batches) -> None:
         """Learn from the images what training is set by; nothing by default."""
