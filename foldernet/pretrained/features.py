@@ -14,12 +14,13 @@ AT_ONCE = 32  # images that the network is given
 
 
 def frozen_features(
-    backbone: keras.Model, pixels: ArrayStore, mirrored: bool, mode: str = "auto"
+    network: keras.Model, pixels: ArrayStore, mirrored: bool, mode: str = "auto"
 ) -> tuple[np.ndarray, np.ndarray]:
     """The features of every image that can be read.
 
     Args:
-        backbone: (n, height, width, channels) pixels 0..255 -> (n, width) features.
+        network: of pixels (n, height, width, channels) 0..255, whose layer "features" gives (n,
+            width).
         pixels: the images, (height, width, channels) uint8.
         mirrored: whether each image is seen mirrored, too.
         mode: where features are kept, as of `ArrayStore`.
@@ -27,7 +28,9 @@ def frozen_features(
     Returns:
         (n, views, width) float32, and the (n,) positions in `pixels` that they are of.
     """
-    views, width = 1 + mirrored, backbone.output_shape[1]
+    features = network.get_layer("features").output
+    backbone = keras.Model(network.input, features, name=network.name)
+    views, width = 1 + mirrored, features.shape[1]
     purpose = f"features 1 by {_digest(backbone)}, {views} views of {pixels.shape} {pixels.purpose}"
     kept = "memory" if mode == "off" else mode
     shape = (views * width * np.dtype("float32").itemsize,)
