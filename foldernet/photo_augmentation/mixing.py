@@ -10,11 +10,6 @@ import numpy as np
 from foldernet.photo_augmentation import boxes
 
 
-def draw(value, count, shape, random):
-    """Draws nothing: `mix` does, once the batch is complete."""
-    return {}
-
-
 def mix(generator, batch, random):
     """Mix each image of a batch with another, and their targets and weights by the same shares.
 
