@@ -83,7 +83,7 @@ def _pictures(shown, images, predicted, model) -> list[list[str]]:
     kinds = [pixels]
     if feature_map_layer(model) is not None:
         heat = grad_cam(model, pixels, predicted[shown])
-        kinds.append([overlaid(*pair) for pair in zip(pixels, heat, strict=True)])
+        kinds.append(overlaid(pixels, heat))
     return [[*map(_encoded, row)] for row in zip(*kinds, strict=True)]
 
 
