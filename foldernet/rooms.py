@@ -98,9 +98,7 @@ EXTEND_PREDICTOR = [
 # They take the predictions of predict.py on their way to the terminal:
 #   pass_on(options, predictor, results) -> those that are left for it
 AFTER_PREDICTION = [
-    "foldernet.analysis.unknown",
-    "foldernet.analysis.sets",
-    "foldernet.analysis.explain",
+    "foldernet.analysis.answers",
     "foldernet.checks.options",
     "foldernet.interchange.writers",
 ]
