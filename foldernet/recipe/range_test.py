@@ -24,11 +24,9 @@ def find(session, task, stage: Stage) -> tuple[float, keras.callbacks.Callback]:
     Returns:
         The rate, and a callback of `fit` that draws how it was found, once the run has its folder.
     """
-    training = stage.batches["training"]
     stage.options = dataclasses.replace(stage.options, learning_rate=RATES[0])
-    arguments, _ = task.compile_arguments(len(training), stage.options)
-    stage.network.compile(**arguments | {"steps_per_execution": 1})
-    found = losses(stage.network, training)
+    stage.compile(task, steps_per_execution=1)
+    found = losses(stage.network, stage.batches["training"])
     rate = suggested(found)
     stage.options = dataclasses.replace(stage.options, learning_rate=rate)
     terminal.status(f"learning rate: {rate:g}, a tenth of that with the lowest loss\n")
