@@ -30,10 +30,8 @@ def find(session, task, stage: Stage) -> tuple[float, keras.callbacks.Callback]:
     rate = suggested(found)
     stage.options = dataclasses.replace(stage.options, learning_rate=rate)
     terminal.status(f"learning rate: {rate:g}, a tenth of that with the lowest loss\n")
-    draw_it = keras.callbacks.LambdaCallback(
-        on_train_begin=lambda logs: draw(found, rate, FigureLog(session.run.logs))
-    )
-    return rate, draw_it
+    shown = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: draw(found, rate, session))
+    return rate, shown
 
 
 def losses(network: keras.Model, batches) -> np.ndarray:
@@ -62,8 +60,8 @@ def suggested(found: np.ndarray) -> float:
     return float(f"{RATES[np.argmin(found)] / 10:.2g}")
 
 
-def draw(found: np.ndarray, rate: float, log: FigureLog) -> None:
-    """The loss over the rate, and the rate that is taken, as figure learning_rate."""
+def draw(found: np.ndarray, rate: float, session) -> None:
+    """The loss over the rate, and the rate that is taken, as figure learning_rate of the run."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -72,4 +70,4 @@ def draw(found: np.ndarray, rate: float, log: FigureLog) -> None:
     axes.axvline(rate, color="tab:red", label=f"taken: {rate:g}")
     axes.set(xlabel="learning rate", ylabel="training loss, smoothed")
     axes.legend()
-    log.show("learning_rate", figure)
+    FigureLog(session.run.logs).show("learning_rate", figure)
