@@ -76,13 +76,14 @@ def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
             f"Label issues need two classes, {FOLDS} images of each; there are too few of {few}."
         )
     network = build("efficientnet_lite", (SIZE, SIZE, 3), 2)
-    store = PixelStore(len(paths), paths.__getitem__, (SIZE, SIZE), mode="auto")
+    store = PixelStore(len(paths), paths.__getitem__, (SIZE, SIZE))
     features, read = frozen_features(network, store, mirrored=False)
     classes, labels = np.unique(names[read], return_inverse=True)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=300))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    held_out = {"cv": folds, "method": "predict_proba"}
     with threadpool_limits(1):
-        shares = cross_val_predict(model, features[:, 0], labels, cv=folds, method="predict_proba")
+        shares = cross_val_predict(model, features[:, 0], labels, **held_out)
     ranked = {"return_indices_ranked_by": "self_confidence", "n_jobs": 1}
     issues = find_label_issues(labels, shares, filter_by="both", **ranked)
     likelier = classes[shares[issues].argmax(axis=1)]

@@ -38,13 +38,9 @@ def measure(stage: Stage) -> tuple[float, float, float]:
         moments = []
         hooks = ("on_epoch_begin", "on_test_begin", "on_epoch_end")
         note = dict.fromkeys(hooks, lambda *_, **__: moments.append(clock()))
-        stage.network.fit(
-            batches["training"],
-            validation_data=batches["validation"],
-            shuffle=False,
-            verbose=0,
-            callbacks=[*stage.schedule, keras.callbacks.LambdaCallback(**note)],
-        )
+        callbacks = [*stage.schedule, keras.callbacks.LambdaCallback(**note)]
+        how = {"shuffle": False, "verbose": 0, "callbacks": callbacks}
+        stage.network.fit(batches["training"], validation_data=batches["validation"], **how)
         return np.diff(moments)
 
     steps = np.array([len(batches["training"]), len(batches["validation"])])
