@@ -29,7 +29,7 @@ class Row:
         range: of the option.
         help: of the option, a noun phrase or imperative.
         draw: (value, count, (height, width), random) -> name -> (count,), the parameters of `count`
-            images.
+            images. By default nothing, as `mix` draws for itself, once the batch is complete.
         effects: name of a parameter -> (pixels, parameter) -> pixels, float32 (n, height, width,
             channels) in 0..255, with the parameter (n, 1, 1, 1). Parameters that neither this nor
             the next two name are of `foldernet.batches.augmentation.matrices`.
@@ -48,7 +48,7 @@ class Row:
     off: Any
     range: Range
     help: str
-    draw: Callable[..., dict[str, Any]]
+    draw: Callable[..., dict[str, Any]] = lambda *_: {}
     effects: dict[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
     maps: dict[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
     in_place: dict[str, Callable[..., None]] = dataclasses.field(default_factory=dict)

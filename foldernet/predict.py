@@ -25,8 +25,7 @@ def load(run: str | os.PathLike | None = None) -> "Predictor":
     Example:
         foldernet.load("pets-1").predict("cat.jpg")[0].ranking[0]  # ("cats", 0.98)
     """
-    path = runs.find(run, mode="classify")
-    path = path / runs.BEST if path.is_dir() else path
+    path = runs.model_of(runs.find(run, mode="classify"))
     metadata = model_file.read_metadata(path)
     mode = metadata.get("mode")
     if not isinstance(mode, str) or mode not in rooms.TASKS:

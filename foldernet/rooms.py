@@ -66,10 +66,9 @@ PACKAGES = {
     "foldernet.analysis.trust": ["finish"],
     "foldernet.analysis.html_report": ["finish"],
     "foldernet.export.onnx_file": ["finish", "opened"],
-    "foldernet.analysis.unknown": ["extend", "pass_on"],
+    "foldernet.analysis.unknown": ["extend"],
     "foldernet.interchange.memory": ["extend"],
-    "foldernet.analysis.sets": ["pass_on"],
-    "foldernet.analysis.explain": ["pass_on"],
+    "foldernet.analysis.answers": ["pass_on"],
     "foldernet.checks.options": ["pass_on"],
     "foldernet.interchange.writers": ["pass_on"],
 }

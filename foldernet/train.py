@@ -49,7 +49,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
     with terminal.quiet_tensorflow():  # three seconds, spent now that there is something to train
         import keras
 
-        from foldernet.training import callbacks, optimizers, summary
+        from foldernet.training import callbacks, summary
 
     keras.utils.set_random_seed(options.seed)
     batches, facts = task.batches(dataset), []
@@ -69,10 +69,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
     for package in rooms.packages("adapt"):
         options = session.options = package.adapt(session, task, stages)
     for stage in stages:
-        steps = len(stage.batches["training"])
-        arguments, stage.schedule = task.compile_arguments(steps, stage.options)
-        stage.network.compile(**arguments)
-        optimizers.build(stage.network)
+        stage.compile(task)
 
     with session.opened_run(f"{options.mode}-{task.network_name}") as run:
         session.describe(options, dataset, task.files(dataset))

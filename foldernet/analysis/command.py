@@ -49,21 +49,23 @@ class EvaluateOptions(unknown.Options, writers.Options):
 def evaluate(arguments: list[str] | None = None) -> int:
     """Score a trained classifier on labeled images."""
     options = command_line.parse(EvaluateOptions, arguments, "evaluate")
+    if writers.STANDARD_OUTPUT in (options.json, options.csv):
+        raise UserError("--json and --csv of evaluate.py can't be -. Name a file.")
     asked = [options.run, options.compare][: 1 + bool(options.compare)]
     found = [runs.find(name, mode="classify") for name in asked]
     for run in found:
-        if "classes" not in model_file.read_metadata(run / runs.BEST if run.is_dir() else run):
+        if "classes" not in model_file.read_metadata(runs.model_of(run)):
             raise UserError(f"'{run}' is no classifier. Name a run of one.")
     terminal.status(f"Using {found[0]}")
-    run = found[0] if found[0].is_dir() else found[0].parent
-    splits = labeled_images(options.data, run)
+    folder = runs.model_of(found[0]).parent
+    splits = labeled_images(options.data, folder)
 
     with terminal.quiet_tensorflow():  # needed now that there are images
         from foldernet.analysis import label_issues, scoring
         from foldernet.analysis.pages import PAGES
 
     if options.label_issues:
-        label_issues.write(run, splits)
+        label_issues.write(folder, splits)
         return 0
     predictors = [*map(load, found)]
     for predictor in predictors:
@@ -72,8 +74,8 @@ def evaluate(arguments: list[str] | None = None) -> int:
     splits.pop("training", None)
     for split, images in splits.items():
         scores[split], of_images = scoring.score(predictors, images)
-        told = {"split": split, "scores": scores[split], **scores[split]}
-        terminal.result(PAGES.get_template("scores.txt").render(told))
+        page = PAGES.get_template("scores.txt")
+        terminal.result(page.render(split=split, scores=scores[split]))
         lines += of_images
     if options.csv:
         files.write_csv(options.csv, lines)

@@ -5,10 +5,10 @@ They don't explain a network; they say which part of an image its answer depends
 
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 import tensorflow as tf
+from matplotlib import colormaps
 
 from foldernet import networks
 from foldernet.terminal import UserError
@@ -63,13 +63,12 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)
 
 
-def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """An image, (height, width, channels) 0..255, in gray under its heat map: (height, width, 3)
-    uint8."""
-    gray = image.mean(axis=2, keepdims=True).astype("float32")
-    colors = cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_INFERNO)[..., ::-1]
+def overlaid(images: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Images, (..., height, width, channels) 0..255, in gray under their heat maps, (..., height,
+    width): (..., height, width, 3) uint8."""
+    gray = images.mean(axis=-1, keepdims=True)
     share = 0.15 + 0.6 * heat[..., None]
-    return np.uint8((1 - share) * gray + share * colors)
+    return np.uint8((1 - share) * gray + share * 255 * colormaps["inferno"](heat)[..., :3])
 
 
 def _is_map(layer: keras.Layer) -> bool:

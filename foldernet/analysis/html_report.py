@@ -56,7 +56,6 @@ def finish(
         reliability=reliability(labels, shares).tolist(),
         matrix=confusion_matrix(labels, predicted, labels=range(len(dataset.classes))).tolist(),
         validation=images,
-        predicted=predicted,
         shares=shares,
         wrong=wrong,
         well=well,
@@ -83,7 +82,7 @@ def _pictures(shown, images, predicted, model) -> list[list[str]]:
     kinds = [pixels]
     if feature_map_layer(model) is not None:
         heat = grad_cam(model, pixels, predicted[shown])
-        kinds.append([overlaid(*pair) for pair in zip(pixels, heat, strict=True)])
+        kinds.append(overlaid(pixels, heat))
     return [[*map(_encoded, row)] for row in zip(*kinds, strict=True)]
 
 
@@ -95,7 +94,6 @@ def _encoded(pixels: np.ndarray) -> str:
 
 def _rows(path: Path) -> list[dict[str, str]] | None:
     """A CSV file's rows; None where it isn't there yet."""
-    if not path.exists():
-        return None
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    if path.exists():  # its cells have no line breaks
+        return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    return None

@@ -6,9 +6,9 @@ arXiv:1911.00068, as cleanlab has it.
 
 from pathlib import Path
 
-import keras
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
@@ -17,7 +17,6 @@ from foldernet import terminal
 from foldernet.analysis import html_report
 from foldernet.datasets.image_list import ImageList
 from foldernet.files import write_csv
-from foldernet.images.reader import Rule
 from foldernet.images.store import PixelStore
 from foldernet.networks import build
 from foldernet.pretrained.features import frozen_features
@@ -65,7 +64,7 @@ def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
         UserError: as of `write`.
     """
     try:
-        from cleanlab.classification import CleanLearning
+        from cleanlab.filter import find_label_issues
     except ImportError:
         raise UserError(
             "Label issues are found by cleanlab: pip install -r requirements-analysis.txt"
@@ -77,16 +76,15 @@ def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
             f"Label issues need two classes, {FOLDS} images of each; there are too few of {few}."
         )
     network = build("efficientnet_lite", (SIZE, SIZE, 3), 2)
-    backbone = keras.Model(network.input, network.get_layer("features").output, name=network.name)
-    store = PixelStore(len(paths), paths.__getitem__, (SIZE, SIZE), Rule(), mode="auto")
-    features, read = frozen_features(backbone, store, mirrored=False)
+    store = PixelStore(len(paths), paths.__getitem__, (SIZE, SIZE))
+    features, read = frozen_features(network, store, mirrored=False)
     classes, labels = np.unique(names[read], return_inverse=True)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=300))
-    how = {"cv_n_folds": FOLDS, "seed": 0, "verbose": False}
-    named = {"filter_by": "both", "n_jobs": 1}
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    held_out = {"cv": folds, "method": "predict_proba"}
     with threadpool_limits(1):
-        cleaner = CleanLearning(model, find_label_issues_kwargs=named, **how)
-        found = cleaner.find_label_issues(features[:, 0], labels)
-    found = found[found.is_label_issue].sort_values("label_quality")
-    likelier = classes[found.predicted_label]
-    return list(zip(read[found.index], likelier, found.label_quality, strict=True))
+        shares = cross_val_predict(model, features[:, 0], labels, **held_out)
+    ranked = {"return_indices_ranked_by": "self_confidence", "n_jobs": 1}
+    issues = find_label_issues(labels, shares, filter_by="both", **ranked)
+    likelier = classes[shares[issues].argmax(axis=1)]
+    return list(zip(read[issues], likelier, shares[issues, labels[issues]], strict=True))

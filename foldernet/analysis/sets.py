@@ -6,25 +6,13 @@ arXiv:1609.00451. It holds for images like the validation images, whatever the n
 
 import dataclasses
 import math
-from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
-from foldernet.option_types import Options as BaseOptions
-from foldernet.option_types import Range
-from foldernet.options import shown_as
 from foldernet.terminal import UserError
 
 MOST = 5000  # numbers that are kept
-
-
-@dataclasses.dataclass(frozen=True)
-class Options(BaseOptions):
-    """Sets of classes."""
-
-    sets: Annotated[float | None, Range(0.5, 0.999), shown_as("SHARE")] = None
-    """Name the classes among which the right one is in this share of images, such as 0.9."""
 
 
 def fit(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
@@ -39,22 +27,19 @@ def fit(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
     return own[:: math.ceil(len(own) / MOST)].tolist()
 
 
-def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterable[Any]:
-    """The results, each with its set if sets are asked for.
+def kept_in(predictor: Any) -> list[float]:
+    """What `fit` left in a predictor's file.
 
     Raises:
-        UserError: the run can't tell.
+        UserError: nothing, or something else.
     """
-    if options.sets is None:
-        return results
     kept = predictor.metadata.get("own_class")
     if not isinstance(kept, list) or not kept or not all(isinstance(x, float) for x in kept):
         raise UserError(
             f"'{predictor.path}' can't tell --sets: it is of too few validation images, of an"
             " earlier version, or no classifier. Train it again with more."
         )
-    least = smallest(kept, options.sets)
-    return (_with_set(result, least) if result.ranking else result for result in results)
+    return kept
 
 
 def smallest(kept: list[float], share: float) -> float:
@@ -64,7 +49,8 @@ def smallest(kept: list[float], share: float) -> float:
     return kept[len(kept) - rank] if rank <= len(kept) else 0.0
 
 
-def _with_set(result: Any, least: float) -> Any:
-    first, *_ = names = [name for name, share in result.ranking]
-    count = sum(share >= least for _, share in result.ranking)
-    return dataclasses.replace(result, within=tuple(names[:count]) or (first,))
+def with_set(result: Any, least: float) -> Any:
+    """A result, and its set: the classes of this probability or more, or else the first one."""
+    names = [name for name, share in result.ranking if share >= least]
+    names = names or [name for name, _ in result.ranking[:1]]
+    return dataclasses.replace(result, within=tuple(names))

@@ -8,7 +8,6 @@ stranger, as `benchmarks/unknown.py` shows.
 """
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 import numpy as np
@@ -83,12 +82,6 @@ def extend(predictor: Any) -> None:
             f"'{predictor.path}': what it tells unknown images by doesn't fit its network."
         ) from error
     predictor.is_unknown = is_unknown
-
-
-def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterable[Any]:
-    """The results, none of which has been asked for yet, at the rate that was asked for."""
-    predictor.reject = options.reject
-    return results
 
 
 def strangeness(known: dict, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -86,6 +86,8 @@ def preprocessed(pixels: keras.KerasTensor, network: str) -> keras.KerasTensor:
 
 def _built(network: str, x: keras.KerasTensor, pretrained: bool | str) -> keras.Model:
     """Keras's own model on top of `x`, up to the pooled features."""
+    weights = {True: "imagenet", False: None}.get(pretrained, pretrained)
+    shape = {"include_top": False, "input_shape": x.shape[1:], "pooling": "avg"}
     before, size = socket.getdefaulttimeout(), f"{x.shape[1]}x{x.shape[2]}"
     # Weights are found again by names, and Keras numbers on from whatever else was built before.
     naming.reset_uids()
@@ -93,13 +95,7 @@ def _built(network: str, x: keras.KerasTensor, pretrained: bool | str) -> keras.
         socket.setdefaulttimeout(TIMEOUT)
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that weights were trained on images of another size
-            return getattr(stock, network)(
-                include_top=False,
-                weights={True: "imagenet", False: None}.get(pretrained, pretrained),
-                input_tensor=x,
-                input_shape=x.shape[1:],
-                pooling="avg",
-            )
+            return getattr(stock, network)(input_tensor=x, weights=weights, **shape)
     except Exception as error:  # a failed download is of no other kind, and h5py has all kinds
         why = str(error).strip().partition("\n")[0].rstrip(".")
         raise UserError(

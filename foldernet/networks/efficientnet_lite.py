@@ -82,28 +82,26 @@ def efficientnet_lite(
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescaling")(images)
     if channels == 1:
         x = layers.Concatenate(name="gray_to_rgb")([x, x, x])
-    bare = {"padding": "same", "use_bias": False}
     norm = {"momentum": batch_norm_momentum, "epsilon": 1e-3}  # the weights depend on epsilon
 
-    def unit(x, convolution: layers.Layer, relu: bool = True):
-        name = convolution.name.removesuffix("_conv")
-        x = layers.BatchNormalization(name=f"{name}_bn", **norm)(convolution(x))
+    def unit(x, name: str, convolution: type, *sizes: int, relu: bool = True):
+        x = convolution(*sizes, padding="same", use_bias=False, name=f"{name}_conv")(x)
+        x = layers.BatchNormalization(name=f"{name}_bn", **norm)(x)
         return layers.ReLU(6.0, name=f"{name}_relu")(x) if relu else x
 
-    x = unit(x, layers.Conv2D(32, 3, 2, name="stem_conv", **bare))
-    for stage, (kernel, strides, expansion) in enumerate(STAGES):
-        for letter in "abcde"[: BLOCKS[variant][stage]]:
-            first, before, name = letter == "a", x, f"block{stage + 1}{letter}"
-            wide, narrow = x.shape[-1] * expansion, CHANNELS[variant][stage]
+    x = unit(x, "stem", layers.Conv2D, 32, 3, 2)
+    stages = zip(STAGES, CHANNELS[variant], BLOCKS[variant], strict=True)
+    for stage, ((kernel, strides, expansion), narrow, blocks) in enumerate(stages, 1):
+        for letter in "abcde"[:blocks]:
+            first, before, name = letter == "a", x, f"block{stage}{letter}"
             if expansion > 1:
-                x = unit(x, layers.Conv2D(wide, 1, name=f"{name}_expand_conv", **bare))
-            depthwise = {"strides": strides if first else 1, "name": f"{name}_depthwise_conv"}
-            x = unit(x, layers.DepthwiseConv2D(kernel, **depthwise, **bare))
-            project = layers.Conv2D(narrow, 1, name=f"{name}_project_conv", **bare)
-            x = unit(x, project, relu=False)
+                x = unit(x, f"{name}_expand", layers.Conv2D, expansion * x.shape[-1], 1)
+            step = strides if first else 1
+            x = unit(x, f"{name}_depthwise", layers.DepthwiseConv2D, kernel, step)
+            x = unit(x, f"{name}_project", layers.Conv2D, narrow, 1, relu=False)
             # The first block of a stage changes the number of channels.
             x = x if first else layers.Add(name=f"{name}_add")([x, before])
-    x = unit(x, layers.Conv2D(1280, 1, name="head_conv", **bare))
+    x = unit(x, "head", layers.Conv2D, 1280, 1)
     x = layers.GlobalAveragePooling2D(name="features")(x)
     if pretrained:
         _load(keras.Model(images, x), imagenet_tensors(variant))
@@ -117,11 +115,10 @@ def _load(backbone: keras.Model, tensors: dict[str, np.ndarray]) -> None:
     the axes of a kernel in another one."""
     values = []
     for name, tensor in tensors.items():
-        if name.startswith("_fc.") or name.endswith(".num_batches_tracked"):
-            continue
-        depthwise = tensor.shape[1:2] == (1,)
-        axes = (2, 3, 0, 1) if depthwise else (2, 3, 1, 0)
-        values.append(tensor if tensor.ndim == 1 else tensor.transpose(axes))
+        if tensor.ndim == 4:
+            tensor = tensor.transpose((2, 3, 0, 1) if tensor.shape[1] == 1 else (2, 3, 1, 0))
+        if not name.startswith("_fc.") and tensor.ndim:  # `num_batches_tracked` have none
+            values.append(tensor)
     backbone.set_weights(values)
 
 
@@ -179,8 +176,7 @@ def read_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
     *_, tensors, keys = [reader.load() for _ in range(5)]  # a number, a version and a system first
     for key in keys:
         file.seek(8, io.SEEK_CUR)  # the number of elements, which the pickle has told already
-        storage = reader.storages[key]
-        storage[:] = np.frombuffer(file.read(storage.nbytes), storage.dtype)
+        file.readinto(reader.storages[key])
     return dict(tensors)
 
 

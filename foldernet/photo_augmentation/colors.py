@@ -49,5 +49,4 @@ def mean(image: np.ndarray) -> np.ndarray:
     """The mean color of an image, (channels,) float."""
     import cv2
 
-    channels = image.shape[2]
-    return np.array(cv2.mean(image)[:channels]) if channels <= 4 else image.mean(axis=(0, 1))
+    return np.array([cv2.mean(channel)[0] for channel in cv2.split(image)])

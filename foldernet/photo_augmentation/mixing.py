@@ -10,11 +10,6 @@ import numpy as np
 from foldernet.photo_augmentation import boxes
 
 
-def draw(value, count, shape, random):
-    """Draws nothing: `mix` does, once the batch is complete."""
-    return {}
-
-
 def mix(generator, batch, random):
     """Mix each image of a batch with another, and their targets and weights by the same shares.
 
@@ -42,26 +37,23 @@ def mix(generator, batch, random):
             "mixup and cutmix need one array of images and one-hot targets, (n, classes). Use"
             " class_mode='categorical', or set both to 0."
         )
-    first = generator.data_format == "channels_first"
-    shape = images.shape[2:] if first else images.shape[1:3]
     partners = random.permutation(len(images))
     both = bool(generator.mixup) + bool(generator.cutmix)
     cut = random.random(len(images)) < bool(generator.cutmix) / both
     alpha = np.where(cut, generator.cutmix, generator.mixup)
     kept = random.beta(alpha, alpha)  # an image's share of itself
     pieces = boxes.draw(1 - kept, 1.0, random)
-    mixed = images.copy()
-    for index, partner in enumerate(partners):
-        if cut[index]:
-            rows, columns = boxes.region(pieces[index], shape)
-            piece = (slice(None),) * first + (rows, columns)
-            mixed[index][piece] = images[partner][piece]
-            pasted = (rows.stop - rows.start) * (columns.stop - columns.start)
-            kept[index] = 1 - pasted / np.prod(shape)
+    mixed, channels = images.copy(), 1 if generator.data_format == "channels_first" else 3
+    # Views of both: with the channels last, and of images as rows.
+    seen, made = (np.moveaxis(each, channels, 3) for each in (images, mixed))
+    flat, blended = (each.reshape(len(images), -1) for each in (images, mixed))
+    for at, partner in enumerate(partners):
+        if cut[at]:
+            box = boxes.region(pieces[at], seen.shape[1:3])
+            made[at][box] = seen[partner][box]
+            kept[at] = 1 - seen[at][box].size / seen[at].size
         else:
-            share, pair = kept[index], (images[index].ravel(), images[partner].ravel())
-            blended = cv2.addWeighted(pair[0], share, pair[1], 1 - share, 0)
-            mixed[index] = blended.reshape(images.shape[1:])
+            cv2.addWeighted(flat[at], kept[at], flat[partner], 1 - kept[at], 0, blended[at])
     given = weights[0] if weights else np.ones(len(images))
     own, other = kept * given, (1 - kept) * given[partners]
     total = np.maximum(own + other, np.finfo("float32").tiny)  # 0 where both weigh nothing

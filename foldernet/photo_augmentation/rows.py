@@ -29,11 +29,11 @@ ROWS = (
     Row("mixup", float, 0.0, 0, Range(0, 10),
         "Blend each image with another one, and their targets, by shares from Beta(MIXUP, MIXUP)."
         " The training accuracy then counts the class with the larger share.",
-        mixing.draw, mix=mixing.mix),
+        mix=mixing.mix),
     Row("cutmix", float, 0.0, 0, Range(0, 10),
         "Paste a part of another image into each, and mix their targets by area, which is from"
         " Beta(CUTMIX, CUTMIX). Beside --mixup, each image has one of the two.",
-        mixing.draw, mix=mixing.mix),
+        mix=mixing.mix),
 )  # fmt: skip
 
 

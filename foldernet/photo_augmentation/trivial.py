@@ -16,45 +16,42 @@ FACTOR = 0.99  # largest change of brightness, contrast, saturation and sharpnes
 SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
 
 
-def sharpen(image, strength):
+def sharpen(channel, strength):
     """Multiplies differences from the smoothed image."""
     import cv2
 
     kernel = -FACTOR * strength * SMOOTH
     kernel[1, 1] += 1 + FACTOR * strength
-    return cv2.filter2D(image, -1, kernel)
+    return cv2.filter2D(channel, -1, kernel)
 
 
-def posterize(image, strength):
+def posterize(channel, strength):
     """Clears up to six of the eight bits."""
     lost = round(6 * abs(strength))
-    return image >> lost << lost
+    return channel >> lost << lost
 
 
-def solarize(image, strength):
+def solarize(channel, strength):
     """Inverts what is brighter than a level."""
-    return image ^ np.uint8(255) * (image > int(255 * (1 - abs(strength))))
+    return channel ^ np.uint8(255) * (channel > int(255 * (1 - abs(strength))))
 
 
-def autocontrast(image, strength):
-    """Stretches each channel to 0..255."""
+def autocontrast(channel, strength):
+    """Stretches the gray levels to 0..255, if there are several."""
     import cv2
 
-    def stretched(channel):
-        flat = channel.min() == channel.max()
-        return channel if flat else cv2.normalize(channel, None, 0, 255, cv2.NORM_MINMAX)
-
-    return cv2.merge([stretched(channel) for channel in cv2.split(image)])
+    flat = channel.min() == channel.max()
+    return channel if flat else cv2.normalize(channel, None, 0, 255, cv2.NORM_MINMAX)
 
 
-def equalize(image, strength):
-    """Gives each channel a flat histogram."""
+def equalize(channel, strength):
+    """Gives the gray levels a flat histogram."""
     import cv2
 
-    return cv2.merge([cv2.equalizeHist(channel) for channel in cv2.split(image)])
+    return cv2.equalizeHist(channel)
 
 
-# (height, width, channels) uint8, and a strength in -1..1 -> the changed image
+# A channel, (height, width) uint8, and a strength in -1..1 -> the changed channel
 CHANGES = (sharpen, posterize, solarize, autocontrast, equalize)
 FIRST_COLOR, FIRST_CHANGE = len(MOVES), len(MOVES) + 3  # columns of what is drawn
 COUNT = FIRST_CHANGE + len(CHANGES) + 1  # with the last one, an image stays as it is
@@ -87,4 +84,5 @@ def recolor(images, strengths):
             jitter(image[None], [NEUTRAL + np.append(factors[index], 0)])
         for change, strength in zip(CHANGES, strengths[index, FIRST_CHANGE:], strict=False):
             if strength:
-                image[...] = change(cv2.convertScaleAbs(image), strength).reshape(image.shape)
+                channels = cv2.split(cv2.convertScaleAbs(image))
+                image[...] = np.dstack([change(channel, strength) for channel in channels])

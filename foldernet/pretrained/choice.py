@@ -61,16 +61,14 @@ def choose(options: PretrainedOptions, dataset: Dataset) -> PretrainedOptions:
     Returns:
         Options without `auto`, unless the mode has no --model.
     """
-    model = getattr(options, "model", None)
-    if model is None:
+    if not hasattr(options, "model"):
         return options
-    found = {}
+    found = {"model": options.model}
     look = functools.cache(lambda: look_at(dataset.splits["training"]))  # if needed, and once
-    if model == AUTO:
-        model, why = _network(options, look)
-        found["model"] = model
-        terminal.status(f"network: {model}, since {why}; --model NAME chooses another\n")
-    name, _, variant = model.partition(":")
+    if options.model == AUTO:
+        found["model"], why = _network(options, look)
+        terminal.status(f"network: {found['model']}, since {why}; --model NAME chooses another\n")
+    name, _, variant = found["model"].partition(":")
     if name not in NETWORKS:
         return dataclasses.replace(options, **found)
     if options.image_size is None:

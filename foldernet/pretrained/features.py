@@ -14,12 +14,13 @@ AT_ONCE = 32  # images that the network is given
 
 
 def frozen_features(
-    backbone: keras.Model, pixels: ArrayStore, mirrored: bool, mode: str = "auto"
+    network: keras.Model, pixels: ArrayStore, mirrored: bool, mode: str = "auto"
 ) -> tuple[np.ndarray, np.ndarray]:
     """The features of every image that can be read.
 
     Args:
-        backbone: (n, height, width, channels) pixels 0..255 -> (n, width) features.
+        network: of pixels (n, height, width, channels) 0..255, whose layer "features" gives (n,
+            width).
         pixels: the images, (height, width, channels) uint8.
         mirrored: whether each image is seen mirrored, too.
         mode: where features are kept, as of `ArrayStore`.
@@ -27,10 +28,12 @@ def frozen_features(
     Returns:
         (n, views, width) float32, and the (n,) positions in `pixels` that they are of.
     """
-    views, width = 1 + mirrored, backbone.output_shape[1]
+    features = network.get_layer("features").output
+    backbone = keras.Model(network.input, features, name=network.name)
+    views, width = 1 + mirrored, features.shape[1]
     purpose = f"features 1 by {_digest(backbone)}, {views} views of {pixels.shape} {pixels.purpose}"
     kept = "memory" if mode == "off" else mode
-    shape = (views * width * np.dtype("float32").itemsize,)
+    shape = views, width * np.dtype("float32").itemsize
     store = ArrayStore(len(pixels), pixels.path_of, None, shape, purpose, kept)
     missing = store.missing
     chunks = [missing[at : at + AT_ONCE] for at in range(0, len(missing), AT_ONCE)]
@@ -43,30 +46,33 @@ def frozen_features(
         seen = [seen, seen[:, :, ::-1]][:views]
         found = np.stack([backbone.predict_on_batch(view) for view in seen], axis=1)
         for position, row in zip(readable, found, strict=True):
-            store.row(position, lambda _, row=row: row.ravel().view("uint8"))
+            store.row(position, lambda _, row=row: row.view("uint8"))
     store.flush()
     positions = np.setdiff1d(np.arange(len(pixels)), store.missing)
-    rows = np.stack(store.rows(positions)).view("float32")
-    return rows.reshape(-1, views, width), positions
+    return np.stack(store.rows(positions)).view("float32"), positions
 
 
 class FeatureIterator(Batches):
     """Batches of features, in place of the images that they are of.
 
     Args:
-        images: the iterator over these, whose targets, seed and batch size are taken.
-        features: (n, views, width) float32.
-        positions: (n,) int, which of the images they are of.
+        network: whose features they are, as of `frozen_features`.
+        images: the iterator over these, whose targets, seed, batch size and cache are taken.
+        mirrored: whether each image is seen mirrored, too.
 
     Attributes:
+        features: (n, views, width) float32.
+        positions: (n,) int, which of the images they are of.
         labels: (n,) int, the class of each.
     """
 
-    def __init__(self, images: DirectoryIterator, features: np.ndarray, positions: np.ndarray):
+    def __init__(self, network: keras.Model, images: DirectoryIterator, mirrored: bool):
+        self.images, generator = images, images.image_data_generator
+        found = frozen_features(network, images.store, mirrored, generator.cache)
+        self.features, self.positions = found
+        self.labels = images.classes[self.positions]
         how = {name: getattr(images, name) for name in ("batch_size", "shuffle", "seed")}
-        super().__init__(len(features), images.image_data_generator, **how)
-        self.images, self.features, self.positions = images, features, positions
-        self.labels = images.classes[positions]
+        super().__init__(len(self.labels), generator, **how)
 
     def batch(self, epoch, index):
         """(n, width) features, each of one view, and targets."""

@@ -31,22 +31,16 @@ def split(stages: list[Stage]) -> tuple[list[Stage], list[tuple[str, str]]]:
         return stages, []
     import keras
 
-    from foldernet.pretrained.features import FeatureIterator, frozen_features
+    from foldernet.pretrained.features import FeatureIterator
     from foldernet.pretrained.head import solve
 
     network, images = whole.network, whole.batches
     features, dense = network.get_layer("features").output, network.layers[-1]
-    backbone = keras.Model(network.input, features, name=network.name)
     head = keras.Model(features, network.output, name=f"{network.name}_head")
     seen, facts = images, [("head", "as the run has it")]  # and its stage has passed
     if not _restored(options):
         mirrored = {"training": options.horizontal_flip, "validation": False}
-        seen = {
-            name: FeatureIterator(
-                images[name], *frozen_features(backbone, images[name].store, mirror, options.cache)
-            )
-            for name, mirror in mirrored.items()
-        }
+        seen = {name: FeatureIterator(network, images[name], mirrored[name]) for name in mirrored}
         if options.fine_tune == "head":  # then these stay the features of the best model
             for name, iterator in seen.items():
                 images[name].frozen = iterator

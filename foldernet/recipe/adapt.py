@@ -70,7 +70,7 @@ def adapt(session, task, stages: list[Stage]) -> Options:
     Raises:
         UserError: --time is too short.
     """
-    from foldernet.recipe.callbacks import AveragedWeights, MixedPrecision
+    from foldernet.recipe.callbacks import AveragedWeights, mixed_precision
 
     options, whole, untouched = session.options, stages[-1], task.compile_arguments
     auto = options.mixed_precision == "auto"
@@ -84,8 +84,8 @@ def adapt(session, task, stages: list[Stage]) -> Options:
         optimizer = arguments["optimizer"]
         optimizer.global_clipnorm = options.clip_norm or None
         optimizer.use_ema, optimizer.ema_momentum = options.ema > 0, options.ema
-        fresh = [MixedPrecision(whole.network)] if bfloat16 else []
-        fresh += [AveragedWeights()] if options.ema else []
+        fresh = [mixed_precision(whole.network)] if bfloat16 else []
+        fresh += [AveragedWeights(swap_on_epoch=True)] if options.ema else []
         return arguments, [*fresh, *added, *schedule]
 
     task.compile_arguments = compile_arguments

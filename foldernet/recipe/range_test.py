@@ -11,7 +11,6 @@ import numpy as np
 
 from foldernet import terminal
 from foldernet.figures.log import show
-from foldernet.training.runs import Run
 from foldernet.training.session import Stage
 
 RATES = np.geomspace(1e-6, 1, 100)
@@ -25,18 +24,14 @@ def find(session, task, stage: Stage) -> tuple[float, keras.callbacks.Callback]:
     Returns:
         The rate, and a callback of `fit` that draws how it was found, once the run has its folder.
     """
-    training = stage.batches["training"]
     stage.options = dataclasses.replace(stage.options, learning_rate=RATES[0])
-    arguments, _ = task.compile_arguments(len(training), stage.options)
-    stage.network.compile(**arguments | {"steps_per_execution": 1})
-    found = losses(stage.network, training)
+    stage.compile(task, steps_per_execution=1)
+    found = losses(stage.network, stage.batches["training"])
     rate = suggested(found)
     stage.options = dataclasses.replace(stage.options, learning_rate=rate)
     terminal.status(f"learning rate: {rate:g}, a tenth of that with the lowest loss\n")
-    draw_it = keras.callbacks.LambdaCallback(
-        on_train_begin=lambda logs: draw(found, rate, session.run)
-    )
-    return rate, draw_it
+    shown = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: draw(found, rate, session))
+    return rate, shown
 
 
 def losses(network: keras.Model, batches) -> np.ndarray:
@@ -65,8 +60,8 @@ def suggested(found: np.ndarray) -> float:
     return float(f"{RATES[np.argmin(found)] / 10:.2g}")
 
 
-def draw(found: np.ndarray, rate: float, run: Run) -> None:
-    """The loss over the rate, and the rate that is taken, as figure learning_rate."""
+def draw(found: np.ndarray, rate: float, session) -> None:
+    """The loss over the rate, and the rate that is taken, as figure learning_rate of the run."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -75,4 +70,4 @@ def draw(found: np.ndarray, rate: float, run: Run) -> None:
     axes.axvline(rate, color="tab:red", label=f"taken: {rate:g}")
     axes.set(xlabel="learning rate", ylabel="training loss, smoothed")
     axes.legend()
-    show(run, "learning_rate", figure)
+    show(session.run, "learning_rate", figure)

@@ -9,7 +9,6 @@ import numpy as np
 
 from foldernet import terminal
 from foldernet.terminal import UserError
-from foldernet.training import optimizers
 from foldernet.training.session import Stage
 
 clock = time.perf_counter
@@ -20,12 +19,11 @@ PLANNED = 0.93  # of the time; what is left is for files, and epochs slower than
 UNSEEN = 7.0
 
 
-def measure(stage: Stage, callbacks: list) -> tuple[float, float, float]:
+def measure(stage: Stage) -> tuple[float, float, float]:
     """Time the last steps of an epoch; the network's weights and the iterators change.
 
     Args:
-        stage: its network is compiled.
-        callbacks: of `fit`.
+        stage: which is compiled.
 
     Returns:
         Seconds of the very first steps, which TensorFlow traces; of an epoch with its validation;
@@ -40,13 +38,9 @@ def measure(stage: Stage, callbacks: list) -> tuple[float, float, float]:
         moments = []
         hooks = ("on_epoch_begin", "on_test_begin", "on_epoch_end")
         note = dict.fromkeys(hooks, lambda *_, **__: moments.append(clock()))
-        stage.network.fit(
-            batches["training"],
-            validation_data=batches["validation"],
-            shuffle=False,
-            verbose=0,
-            callbacks=[*callbacks, keras.callbacks.LambdaCallback(**note)],
-        )
+        callbacks = [*stage.schedule, keras.callbacks.LambdaCallback(**note)]
+        how = {"shuffle": False, "verbose": 0, "callbacks": callbacks}
+        stage.network.fit(batches["training"], validation_data=batches["validation"], **how)
         return np.diff(moments)
 
     steps = np.array([len(batches["training"]), len(batches["validation"])])
@@ -106,10 +100,8 @@ def plan(session, task, stages: list[Stage], budget: float) -> tuple[int, float]
         UserError: there is no time for one, and no stage before it that leaves a model.
     """
     whole, batches = stages[-1], stages[-1].batches
-    arguments, callbacks = task.compile_arguments(len(batches["training"]), whole.options)
-    whole.network.compile(**arguments)
-    optimizers.build(whole.network)
-    first, epoch, validation = measure(whole, callbacks)
+    whole.compile(task)
+    first, epoch, validation = measure(whole)
     before = clock() - session.began
     # Where other programs have the cores, what comes will be slow, too.
     slow = max(1.0, before / time.process_time())

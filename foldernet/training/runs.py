@@ -127,3 +127,8 @@ def find(name: str | Path | None, mode: str) -> Path:
     raise UserError(
         f"There is no trained {mode} model in '{MODELS.resolve()}'. Run train.py first."
     )
+
+
+def model_of(path: Path) -> Path:
+    """The best model of what `find` found: a run's folder, or the file itself."""
+    return path / BEST if path.is_dir() else path

@@ -20,14 +20,22 @@ class Stage:
         batches: split -> iterator over what this network takes, and its targets.
         epochs: how many it takes, at most; may be 0.
         options: of the training, but for what this stage does differently.
-        schedule: the callbacks that set its learning rate; there once the network is compiled.
+        schedule: the callbacks that set its learning rate; there once it is compiled.
     """
 
     network: Any
     batches: dict[str, Any]
     epochs: int
     options: TrainOptions
-    schedule: list = dataclasses.field(default_factory=list)
+
+    def compile(self, task: Any, **others: Any) -> None:
+        """Compile the network as the task wants it, but for `others`, arguments of `compile`."""
+        from foldernet.training import optimizers  # and Keras, which options can do without
+
+        steps = len(self.batches["training"])
+        arguments, self.schedule = task.compile_arguments(steps, self.options)
+        self.network.compile(**arguments | others)
+        optimizers.build(self.network)
 
 
 class Session:

@@ -41,8 +41,7 @@ def prepare(options: Options, network, batches) -> list[tuple[str, str]]:
     from foldernet.transfer import weights
 
     if options.weights:
-        found = runs.find(options.weights, options.mode)
-        path = found / runs.BEST if found.is_dir() else found
+        path = runs.model_of(runs.find(options.weights, options.mode))
         loaded = weights.load_by_name(network, path)
         terminal.status(f"Weights from {path}:\n{terminal.table(loaded)}\n")
     frozen = weights.freeze(network, options.freeze)
