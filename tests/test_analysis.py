@@ -562,7 +562,7 @@ def test_images_of_the_report_have_words_and_it_fits_a_telephone(page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-@pytest.mark.whole_end
+@pytest.mark.whole_training
 def test_a_report_is_made_of_names_of_any_kind_and_a_network_without_feature_maps(tmp_path):
     Path("mlp.py").write_text(
         "import keras\nfrom keras import layers\n\n\n"

@@ -98,4 +98,5 @@ def _load(path: Path) -> State:
     with np.load(io.BytesIO(content[:-size]), allow_pickle=False) as file:
         members = dict(file)  # the arrays in their order
     facts = json.loads(members.pop(FACTS).tobytes())
+    facts["epoch"] = facts.pop("ended", 0) or facts["epoch"]  # version 0.2 had it apart
     return State(arrays=list(members.values()), **facts)
