@@ -35,7 +35,8 @@ def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterabl
 
 def _explained(predictor: Any, results: Iterable[Any]) -> Iterator[Any]:
     with terminal.quiet_tensorflow():
-        from foldernet.analysis.heat_maps import grad_cam, overlaid
+        from foldernet.analysis.heat_maps import grad_cam
+    from foldernet.analysis.occlusion import overlaid
     from foldernet.interchange.writers import write_png
 
     for result in results:

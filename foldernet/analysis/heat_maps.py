@@ -6,7 +6,6 @@ They don't explain a network; they say which part of an image its answer depends
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -61,15 +60,6 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     heat = tf.nn.relu(tf.reduce_sum(weights * seen[-1], axis=-1, keepdims=True))
     heat = tf.image.resize(heat, images.shape[1:3])[..., 0].numpy()
     return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)
-
-
-def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """An image, (height, width, channels) 0..255, in gray under its heat map: (height, width, 3)
-    uint8."""
-    gray = image.mean(axis=2, keepdims=True).astype("float32")
-    colors = cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_INFERNO)[..., ::-1]
-    share = 0.15 + 0.6 * heat[..., None]
-    return np.uint8((1 - share) * gray + share * colors)
 
 
 def _leaves(model: keras.Model) -> Iterator[keras.Layer]:

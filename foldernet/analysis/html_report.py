@@ -12,8 +12,9 @@ import numpy as np
 from markupsafe import Markup
 from sklearn.metrics import confusion_matrix
 
-from foldernet.analysis.heat_maps import feature_map_layer, grad_cam, overlaid
+from foldernet.analysis.heat_maps import feature_map_layer, grad_cam
 from foldernet.analysis.measures import measures, reliability
+from foldernet.analysis.occlusion import overlaid
 from foldernet.analysis.pages import PAGES
 from foldernet.analysis.slices import slices
 from foldernet.datasets.image_list import Dataset
