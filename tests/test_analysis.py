@@ -484,19 +484,6 @@ def test_kinds_of_images_that_differ_beyond_chance_are_found():
 # The report
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="requirements-dev.txt has it")
-    own = shutil.which("chromium") or shutil.which("google-chrome")
-    with playwright.sync_playwright() as started:
-        path = own or started.chromium.executable_path
-        if not Path(path).exists():
-            pytest.skip("there is no Chromium: playwright install chromium")
-        opened = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def page(browser, trained):
     """The report of `first`, whose console is silent, and which fetches nothing."""

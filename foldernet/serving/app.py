@@ -87,10 +87,12 @@ def make(served: Served, token: str | None = None, hosts: tuple[str, ...] = ()) 
     @app.post("/explain", response_class=Response, openapi_extra=interface["/explain"])
     async def explain(images: Images) -> Response:
         """The first image in gray, under heat where its class depends on it."""
-        predictor, ((pixels, result), *_) = await questions.ask(images)
+        predictor, ((pixels, result),) = await questions.ask(images[:1])
         if result.error:
             raise HTTPException(422, result.error)
-        async with explaining:
+        if explaining.locked():
+            raise asyncio.QueueFull
+        async with explaining:  # one at a time: it takes as long as many images
             png = await asyncio.to_thread(line.heat_map, predictor, pixels, result)
         return Response(png, media_type="image/png")
 

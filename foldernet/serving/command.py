@@ -46,14 +46,15 @@ def serve(arguments: list[str] | None = None) -> None:
         missing = f"Serving needs {error.name}: pip install -r requirements-serve.txt"
         raise UserError(missing) from None
     options.allow()
+    served, own = models.Served(options.run), options.host in LOOPBACK
+    application = app.make(served, options.token, LOOPBACK if own else ())
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
         listener = socket.create_server((options.host, options.port), family=family)
     except OSError as error:
-        taken = f"Nothing can listen at port {options.port} of '{options.host}' ({error.strerror})."
+        why = error.strerror.partition(" (")[0]
+        taken = f"Nothing can listen at port {options.port} of '{options.host}' ({why})."
         raise UserError(f"{taken} Choose another --port or --host.") from None
-    served, own = models.Served(options.run), options.host in LOOPBACK
-    served_app = app.make(served, options.token, LOOPBACK if own else ())
     whom = "who has the token" if options.token else "who reaches it, as there is no --token"
     whom = "this computer alone" if own else f"everybody {whom}; nothing is encrypted"
     host = f"[{options.host}]" if ":" in options.host else options.host
@@ -61,4 +62,4 @@ def serve(arguments: list[str] | None = None) -> None:
     terminal.status(f"Serving {served.name} at {at}, for {whom}")
     threading.Thread(target=served.follow, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn passes it on once all is answered
-    connections.serve(served_app, listener)
+    connections.serve(application, listener)
