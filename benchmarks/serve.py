@@ -150,6 +150,7 @@ class Client:
         Raises:
             TimeoutError: there was no answer in `PATIENCE` seconds, however often it was asked.
         """
+        first = True
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
@@ -165,7 +166,7 @@ class Client:
                     return int(head.split()[1]), body
                 except (OSError, asyncio.IncompleteReadError):
                     self.close()
-                    self.retried += 1
+                    self.retried, first = self.retried + first, False
                     await asyncio.sleep(0.02)
 
     def close(self) -> None:

@@ -27,10 +27,11 @@ pytest.importorskip("httpx2", reason="requirements-dev.txt has it")
 import httpx2 as httpx
 from fastapi.testclient import TestClient
 
+import foldernet
 import predict
 import serve
 from foldernet.interchange import memory
-from foldernet.serving import app, connections, line, models, uploads
+from foldernet.serving import app, command, connections, line, models, uploads
 from foldernet.training import runs
 from foldernet.training.model_file import load_model, read_metadata, save_model
 
@@ -50,7 +51,7 @@ def images(stripes_folder) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def served(run) -> models.Served:
-    return models.Served(str(run))
+    return models.Served(str(run), foldernet.load)
 
 
 @pytest.fixture
@@ -313,7 +314,7 @@ def test_no_upload_reaches_a_disk(client, images, monkeypatch):
 def test_a_changed_model_takes_over_and_no_answer_is_of_two(run, images):
     names = {name: renamed(run, name) for name in ("a", "b")}
     shutil.copytree(names["a"], runs.MODELS / "live")
-    served = models.Served("live")
+    served = models.Served("live", foldernet.load)
     application = app.make(served)
 
     async def ask():
@@ -346,7 +347,7 @@ def test_a_changed_model_takes_over_and_no_answer_is_of_two(run, images):
 
 def test_the_newest_run_is_followed_once_it_has_ended(run, capsys):
     shutil.copytree(run, runs.MODELS / "one")
-    served = models.Served(None)
+    served = models.Served(None, foldernet.load)
     shutil.copytree(run, runs.MODELS / "two", ignore=lambda *_: [runs.METRICS])
     os.utime(runs.MODELS / "two" / runs.BEST)
     for _ in range(3):
@@ -361,7 +362,7 @@ def test_the_newest_run_is_followed_once_it_has_ended(run, capsys):
 
 def test_a_model_that_cannot_be_loaded_is_told_once_and_the_old_one_stays(run, images, capsys):
     shutil.copytree(run, runs.MODELS / "one")
-    served = models.Served("one")
+    served = models.Served("one", foldernet.load)
     (runs.MODELS / "one" / runs.BEST).write_bytes(b"damaged")
     for _ in range(4):
         served.renew()
@@ -430,7 +431,7 @@ def test_a_mistake_gets_one_sentence(arguments, told, run, started, capsys, monk
     if arguments == ["blur"]:
         Path("models/blur").mkdir(parents=True)
         shutil.copy(run / runs.BEST, "models/blur")
-        monkeypatch.setattr(models, "load", lambda path: SimpleNamespace(path=path))
+        monkeypatch.setattr(command, "load", lambda path: SimpleNamespace(path=path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         free = [] if "--port" in arguments or "--host" in arguments else ["--port", "0"]
@@ -448,9 +449,7 @@ def test_a_missing_library_gets_a_sentence(monkeypatch, capsys):
         monkeypatch.delattr(f"foldernet.serving.{name}")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.setitem(sys.modules, "multipart", None)
-    from foldernet.serving.command import serve as command
-
-    assert command([]) == 1
+    assert serve.main([]) == 1
     assert "error: Serving needs multipart: pip install -r requirements-serve.txt" in (
         capsys.readouterr().err
     )

@@ -12,6 +12,7 @@ from foldernet import command_line, terminal
 from foldernet.checks.options import Options as Limits
 from foldernet.option_types import Range
 from foldernet.options import shown_as
+from foldernet.predict import load
 from foldernet.terminal import UserError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -46,7 +47,7 @@ def serve(arguments: list[str] | None = None) -> None:
         missing = f"Serving needs {error.name}: pip install -r requirements-serve.txt"
         raise UserError(missing) from None
     options.allow()
-    served, own = models.Served(options.run), options.host in LOOPBACK
+    served, own = models.Served(options.run, load), options.host in LOOPBACK
     application = app.make(served, options.token, LOOPBACK if own else ())
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:

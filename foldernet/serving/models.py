@@ -3,6 +3,7 @@
 import contextlib
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 
 from foldernet import terminal
 from foldernet.export.onnx_file import FILE
-from foldernet.predict import load
 from foldernet.terminal import UserError
 from foldernet.training import runs
 
@@ -20,6 +20,10 @@ POLL_SECONDS = 2
 class Served:
     """A trained classifier: a run's, or the newest.
 
+    Args:
+        run: a run's name or folder, or a file; None is the newest.
+        load: `foldernet.load`, which comes after all packages.
+
     Attributes:
         predictor: what answers; another one once `renew` has found it.
         loaded: how many there have been.
@@ -28,8 +32,8 @@ class Served:
         UserError: there is no such run, or it is no classifier.
     """
 
-    def __init__(self, run: str | None):
-        self._run, self.loaded = run, 0
+    def __init__(self, run: str | None, load: Callable[[Path], Any]):
+        self._run, self._open, self.loaded = run, load, 0
         self._looked = self._here = self._state()
         self._load()
 
@@ -50,7 +54,7 @@ class Served:
                 try:
                     self._load()
                     terminal.status(f"Serving {self.name} now")
-                except UserError as error:
+                except Exception as error:  # whatever a file does, the earlier model answers
                     terminal.warn(f"'{before[0][0]}' is not served, the earlier model is: {error}")
 
     def follow(self) -> None:
@@ -68,7 +72,6 @@ class Served:
             "run": self.name,
             "classes": self.predictor.classes,
             "image_size": self.predictor.size,
-            "tells_unknown": "unknown" in self.predictor.metadata,
             "accuracy": told.get("accuracy"),
             "calibration_error": told.get("calibration", {}).get("error_after"),
         }
@@ -81,7 +84,7 @@ class Served:
         return [(file, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
 
     def _load(self) -> None:
-        predictor = load(self._here[0][0])
+        predictor = self._open(self._here[0][0])
         if not hasattr(predictor, "classes"):
             raise UserError(f"'{predictor.path}' is no classifier. Name a run of one.")
         # Once before it is asked, since the first time takes longer.
