@@ -5,5 +5,9 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["foldernet*"]), "foldernet.data"],
     package_dir={"foldernet.data": "data"},
-    package_data={"foldernet.data": ["*.zip"], "foldernet.analysis": ["templates/*"]},
+    package_data={
+        "foldernet.data": ["*.zip"],
+        "foldernet.analysis": ["templates/*"],
+        "foldernet.serving": ["interface.json", "page/*"],
+    },
 )

@@ -78,6 +78,7 @@ COMMANDS = {
     "predict": "foldernet.commands:predict",
     "check": "foldernet.checks.command:check",
     "evaluate": "foldernet.analysis.command:evaluate",
+    "serve": "foldernet.serving.command:serve",
 }
 # What `import foldernet` offers besides -> its module.
 EXPORTS = {

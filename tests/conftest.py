@@ -1,6 +1,7 @@
 """What the tests share: a folder of easy images, and a place of their own to train in."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -114,3 +115,18 @@ def trained(stripes_folder, tmp_path_factory):
         os.chdir(before)
     assert status == 0
     return place
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, where there is one."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="requirements-dev.txt has it")
+    own = shutil.which("chromium") or shutil.which("google-chrome")
+    with playwright.sync_playwright() as started:
+        path = own or started.chromium.executable_path
+        if not Path(path).exists():
+            pytest.skip("there is no Chromium: playwright install chromium")
+        switches = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        opened = started.chromium.launch(executable_path=path, args=switches)
+        yield opened
+        opened.close()

@@ -22,6 +22,7 @@ import foldernet
 import predict
 import train
 from foldernet.analysis import heat_maps, measures, sets, trust, unknown
+from foldernet.analysis.occlusion import occlusion, overlaid
 from foldernet.analysis.slices import slices
 from foldernet.inference.classifier import calibrated
 from foldernet.terminal import UserError
@@ -372,20 +373,6 @@ def patch_network() -> keras.Model:
     return network
 
 
-def occlusion(network: keras.Model, image: np.ndarray, label: int) -> np.ndarray:
-    """A heat map without gradients: how much of a class's probability is lost where a gray patch
-    covers the image. Zeiler & Fergus (2014), arXiv:1311.2901."""
-    size, patches = image.shape[0], 9  # per side, each half over the next
-    starts, patch = np.arange(patches) * size // patches, -(-2 * size // patches)
-    covered = np.repeat(image[None], 1 + patches**2, axis=0)
-    for at, (row, column) in enumerate(np.ndindex(patches, patches), start=1):
-        top, left = starts[row], starts[column]
-        covered[at, top : top + patch, left : left + patch] = 127.5
-    whole, *others = network.predict_on_batch(covered)[:, label]
-    lost = np.maximum(whole - np.array(others), 0).reshape(patches, patches)
-    return cv2.resize(lost / lost.max(), (size, size), interpolation=cv2.INTER_LINEAR)
-
-
 def share_at_patch(heat: np.ndarray) -> float:
     return heat[18:30, 18:30].sum() / heat.sum()
 
@@ -404,10 +391,10 @@ def test_heat_is_where_a_tell_tale_patch_is_and_occlusion_agrees(nested, patch_n
         assert heat.shape == (32, 32)
         assert (heat.min(), heat.max()) == (0, 1)
         assert share_at_patch(heat) > 0.6  # of 0.14 of the image
-    covered = occlusion(network, images[0], 1)
+    covered = occlusion(network.predict_on_batch, images[0], 1)
     assert share_at_patch(covered) > 0.6
     np.testing.assert_array_equal(network.predict_on_batch(images), before)
-    assert heat_maps.overlaid(images[0], covered).dtype == np.uint8
+    assert overlaid(images[0], covered).dtype == np.uint8
 
 
 def mlp() -> keras.Model:
@@ -496,19 +483,6 @@ def test_kinds_of_images_that_differ_beyond_chance_are_found():
 
 
 # The report
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="requirements-dev.txt has it")
-    own = shutil.which("chromium") or shutil.which("google-chrome")
-    with playwright.sync_playwright() as started:
-        path = own or started.chromium.executable_path
-        if not Path(path).exists():
-            pytest.skip("there is no Chromium: playwright install chromium")
-        opened = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """model.onnx: the same answers as Keras's, without waiting for TensorFlow."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -43,12 +44,18 @@ def test_training_leaves_the_network_as_onnx_with_what_prediction_needs(run):
     assert told["same_class"] == 1
 
 
-def test_prediction_with_it_needs_no_tensorflow(run, stripes_folder):
+def test_prediction_with_it_needs_no_tensorflow_and_tells_nobody(run, stripes_folder, tmp_path):
     command = [sys.executable, "-W", "error", "-c", NO_TENSORFLOW, str(ROOT)]
     arguments = ["--run", str(run), *map(str, images(stripes_folder)[:2])]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    home = tmp_path / "home"
+    home.mkdir()
+    places = {"HOME": str(home), "XDG_CACHE_HOME": str(home)}
+    done = subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, env=os.environ | places
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("%") >= 2
+    assert list(home.rglob("*")) == [], "ONNX Runtime's telemetry is off"
 
 
 def test_it_gives_the_answers_of_keras(run, stripes_folder):

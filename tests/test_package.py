@@ -27,6 +27,9 @@ def test_the_wheel_has_the_package_and_the_sets_that_ship(tmp_path):
         about = archive.read(next(name for name in names if name.endswith("METADATA"))).decode()
     package = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("foldernet/**/*.py")}
     package |= {f"foldernet/analysis/templates/{name}" for name in ("report.html", "scores.txt")}
+    page = (ROOT / "foldernet/serving/page").iterdir()
+    package |= {path.relative_to(ROOT).as_posix() for path in page}
+    package.add("foldernet/serving/interface.json")
     assert package <= names
     assert {"foldernet/data/animals.zip", "foldernet/data/photos.zip"} <= names
     assert not any(name.startswith(("tests/", "benchmarks/", "data/")) for name in names)

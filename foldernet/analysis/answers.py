@@ -45,13 +45,14 @@ def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterabl
 def _explained(predictor: Any, result: Any) -> Any:
     """The result; the heat map of its image is written, if it names a class."""
     with terminal.quiet_tensorflow():
-        from foldernet.analysis.heat_maps import grad_cam, overlaid
+        from foldernet.analysis.heat_maps import grad_cam
+    from foldernet.analysis.occlusion import overlaid
     from foldernet.interchange.writers import write_png
 
     if result.ranking and Path(result.path).exists():  # it may have gone meanwhile
         pixels = predictor.read(result.path)[None]
         label = predictor.classes.index(result.ranking[0][0])
         heat = grad_cam(predictor.model, pixels, np.array([label]))
-        written = write_png(f"{Path(result.path).stem}-why", overlaid(pixels, heat)[0])
+        written = write_png(f"{Path(result.path).stem}-why", overlaid(pixels[0], heat[0]))
         terminal.status(f"Wrote {written}")
     return result

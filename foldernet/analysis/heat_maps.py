@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from matplotlib import colormaps
 
 from foldernet import networks
 from foldernet.terminal import UserError
@@ -61,14 +60,6 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     heat = tf.nn.relu(tf.reduce_sum(weights * seen[-1], axis=-1, keepdims=True))
     heat = tf.image.resize(heat, images.shape[1:3])[..., 0].numpy()
     return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)
-
-
-def overlaid(images: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Images, (..., height, width, channels) 0..255, in gray under their heat maps, (..., height,
-    width): (..., height, width, 3) uint8."""
-    gray = images.mean(axis=-1, keepdims=True)
-    share = 0.15 + 0.6 * heat[..., None]
-    return np.uint8((1 - share) * gray + share * 255 * colormaps["inferno"](heat)[..., :3])
 
 
 def _is_map(layer: keras.Layer) -> bool:

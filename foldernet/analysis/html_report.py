@@ -12,8 +12,9 @@ import numpy as np
 from markupsafe import Markup
 from sklearn.metrics import confusion_matrix
 
-from foldernet.analysis.heat_maps import feature_map_layer, grad_cam, overlaid
+from foldernet.analysis.heat_maps import feature_map_layer, grad_cam
 from foldernet.analysis.measures import measures, reliability
+from foldernet.analysis.occlusion import overlaid
 from foldernet.analysis.pages import PAGES
 from foldernet.analysis.slices import slices
 from foldernet.datasets.image_list import Dataset
@@ -82,7 +83,7 @@ def _pictures(shown, images, predicted, model) -> list[list[str]]:
     kinds = [pixels]
     if feature_map_layer(model) is not None:
         heat = grad_cam(model, pixels, predicted[shown])
-        kinds.append(overlaid(pixels, heat))
+        kinds.append(map(overlaid, pixels, heat))
     return [[*map(_encoded, row)] for row in zip(*kinds, strict=True)]
 
 

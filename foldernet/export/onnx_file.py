@@ -5,6 +5,7 @@ best.keras stays the source of truth: model.onnx holds its SHA-256, and another 
 
 import hashlib
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,8 @@ class OnnxNetwork:
     """
 
     def __init__(self, file: Path):
+        # It would keep an identifier of this computer, and tell Microsoft of each model.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime  # a tenth of a second
 
         options = onnxruntime.SessionOptions()

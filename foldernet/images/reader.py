@@ -20,12 +20,12 @@ from PIL import Image, UnidentifiedImageError
 
 from foldernet.images import limits, plain_jpeg
 
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
 with contextlib.suppress(ImportError):  # an extra, for the HEIC files of phones
     import pillow_heif
 
     pillow_heif.register_heif_opener(thumbnails=False, decode_threads=1)
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
+    FORMATS += ("HEIF",)  # Pillow fails at the name of a format that it doesn't have
 # Name -> Pillow's, channels.
 MODES = {"rgb": ("RGB", 3), "grayscale": ("L", 1), "rgba": ("RGBA", 4)}
 PILLOW_FILTERS = {each.name.lower(): each for each in Image.Resampling}

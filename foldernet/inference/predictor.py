@@ -137,7 +137,7 @@ class Predictor:
         """As `predict`, batch after batch, so that any number of images fits in memory."""
         drawn = self.drawn(images)
         while batch := list(islice(drawn, BATCH_SIZE)):
-            yield from self._answers(list(threads.map(self._with_pixels, batch)))
+            yield from self.answers(list(threads.map(self._with_pixels, batch)))
 
     def drawn(self, images: Iterable[str | os.PathLike]) -> Iterator[tuple[str, Any]]:
         """Each image's name, and its path or pixels. `foldernet.load` puts in its place what takes
@@ -178,7 +178,8 @@ class Predictor:
         except ImageError as error:
             return name, error
 
-    def _answers(self, batch: list[tuple[str, np.ndarray | ImageError]]) -> Iterator[Prediction]:
+    def answers(self, batch: list[tuple[str, np.ndarray | ImageError]]) -> Iterator[Prediction]:
+        """An answer for each name and what was read of its image, of one call of the network."""
         images = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
         found = self.network.predict_on_batch(np.stack(images)) if images else ()
         found = zip(*found, strict=True)

@@ -1,8 +1,10 @@
 """Images in memory, of which a trained network can be asked as of files."""
 
+import contextlib
 import functools
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -81,7 +83,20 @@ def read(image: Source, size: tuple[int, int] | None, rule: Rule | None) -> np.n
             f"An image can't be of type {kind}. Expected a path, bytes, a file opened with 'rb', a"
             " Pillow image, or a uint8 array (height, width) or (height, width, 1, 3 or 4)."
         )
-    with tempfile.TemporaryDirectory() as folder:  # the reader's checks look at files
-        path = Path(folder, "image")
-        path.write_bytes(content)
+    with _file_of(content) as path:  # the reader's checks look at files
         return read_with_header(path, size, rule)[0]
+
+
+@contextlib.contextmanager
+def _file_of(content: bytes) -> Iterator[str | Path]:
+    """The path of a file of this content; on Linux it is in memory, and never on a disk."""
+    if sys.platform == "linux":
+        with open(os.memfd_create("image"), "wb") as file:
+            file.write(content)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "image")
+            path.write_bytes(content)
+            yield path

@@ -119,8 +119,7 @@ def _json(results: Iterable[Any], path: Path, top: int) -> Iterator[Any]:
     with _opened(path) as file:
         file.write("" if lines else "[")
         for index, result in enumerate(results):
-            answer = {"error": result.error} if result.error else _answer(result, top)
-            item = {"file": result.path} | answer
+            item = as_json(result, top)
             if lines:
                 file.write(json.dumps(item) + "\n")
             else:  # the inner lines of a list of one
@@ -140,14 +139,18 @@ def _csv(results: Iterable[Any], path: Path, columns: list[str], top: int) -> It
             yield result
 
 
-def _answer(result: Any, top: int) -> dict[str, Any]:
-    """For JSON: the numbers; of a classifier class, probability, and the first `top` of both."""
+def as_json(result: Any, top: int) -> dict[str, Any]:
+    """For JSON: file, and error or the answer: the numbers; of a classifier class, probability, and
+    the first `top` of both."""
+    file = {"file": result.path}
+    if result.error:
+        return file | {"error": result.error}
     if not hasattr(result, "ranking"):
-        return {"values": list(result.values)}
+        return file | {"values": list(result.values)}
     ranking = [{"class": name, "probability": share} for name, share in result.ranking[:top]]
     told = {"raw_probability": result.raw, "unknown": result.unknown}
     told |= {"set": list(result.within)} if result.within else {}
-    return ranking[0] | told | {"top": ranking}
+    return file | ranking[0] | told | {"top": ranking}
 
 
 def _columns(predictor: Any, top: int) -> list[str]:

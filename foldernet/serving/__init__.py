@@ -1,0 +1,1 @@
+"""A trained classifier as a page and an HTTP interface: `serve.py`."""
