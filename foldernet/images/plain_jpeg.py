@@ -5,7 +5,6 @@ large, and which alone refuses files and says why.
 """
 
 import struct
-from pathlib import Path
 
 import numpy as np
 import simplejpeg
@@ -13,7 +12,7 @@ from PIL import Image
 
 from foldernet.images import limits
 
-EXTENSIONS = (".jpg", ".jpeg", "")  # of others, it isn't worth a look
+EXTENSIONS = (".jpg", ".jpeg")  # of others, it isn't worth a look
 BYTES, PIXELS, SEGMENTS = 15_000_000, 8_000_000, 50  # at most; PIXELS of what is decoded
 MANY = 1_000_000  # pixels, up to which several scans are no matter
 SCALES = (8, 4, 2, 1)  # by which Pillow's draft divides
@@ -34,7 +33,7 @@ def read(path: str, least: int | None) -> tuple[np.ndarray, tuple[int, int], int
         (height, width, 3) uint8, as stored; (height, width) of the file; and the EXIF orientation.
         None where it isn't plain.
     """
-    if Path(path).suffix.lower() not in EXTENSIONS:
+    if "." in path and not path.lower().endswith(EXTENSIONS):  # files in memory have none
         return None
     try:
         with limits.opened(path) as file:

@@ -86,7 +86,7 @@ def _answers(predictor: Any, images: list[tuple[str, bytearray]]) -> list[tuple[
         try:
             return name, memory.read(bytes(content), predictor.size, predictor.rule)
         except ImageError as error:
-            return name, error
+            return name, ImageError(name, error.reason)  # without what its traceback would hold
 
     drawn = list(DECODERS.map(read, images))
     return list(zip((pixels for _, pixels in drawn), predictor.answers(drawn), strict=True))
