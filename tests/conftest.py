@@ -38,26 +38,14 @@ def short_training(request, monkeypatch):
     scores: a third of the time. What is about the rest is marked `whole_training`; `trained`, and
     programs in processes of their own, are whole, too."""
     if not request.node.get_closest_marker("whole_training"):
+        from one_convolution import one_convolution
+
         from foldernet.networks import simpleconv3
 
         left_out = {"show_batches", "show_result", "finish"}
         short = {name: [*{*has} - left_out] for name, has in rooms.PACKAGES.items()}
         monkeypatch.setattr(rooms, "PACKAGES", short)
         monkeypatch.setattr(simpleconv3, "simpleconv3", one_convolution)
-
-
-def one_convolution(input_shape, classes, batch_norm_momentum=0.9):
-    """In place of simpleconv3."""
-    import keras
-    from keras import layers
-
-    images = keras.Input(input_shape)
-    x = layers.Rescaling(1 / 255)(images)
-    x = layers.Conv2D(8, 3, strides=2, name="conv1")(x)
-    x = layers.BatchNormalization(momentum=batch_norm_momentum, name="bn_conv1")(x)
-    x = layers.Flatten()(layers.ReLU()(x))
-    x = layers.Dense(classes, activation="softmax", name="probabilities")(x)
-    return keras.Model(images, x, name="simpleconv3")
 
 
 def scan(folder, follow_links=True) -> ImageList:

@@ -211,7 +211,7 @@ def test_worst_mistakes_show_the_names_of_the_files():
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_the_filters_drawn_are_those_of_the_first_convolution_in_nested_models_too(
-    wrapped, tmp_path
+    wrapped, tmp_path, monkeypatch
 ):
     first = keras.layers.Conv2D(2, 3, name="first")
     first_layer = keras.layers.SpectralNormalization(first) if wrapped else first
@@ -224,9 +224,9 @@ def test_the_filters_drawn_are_those_of_the_first_convolution_in_nested_models_t
     task.outputs = {"validation": certain(0, 1, 2)}
     batches.path, batches.unreadable = (lambda position: str(tmp_path / "a.png")), {}
     drawn, run = {}, SimpleNamespace(models=tmp_path)
-    log = SimpleNamespace(show=drawn.__setitem__)
+    monkeypatch.setattr(classifier, "show", lambda _, name, figure: drawn.update({name: figure}))
     dataset = Dataset(tmp_path, ("a", "b"), {})
-    classifier.show_result(task, dataset, {"validation": batches}, model, log, run)
+    classifier.show_result(task, dataset, {"validation": batches}, model, run)
     assert drawn["first_layer_filters"].get_suptitle() == "Filters of first"
 
 
@@ -238,6 +238,7 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.whole_training
 def test_every_validation_and_test_image_has_a_line_of_predictions(
     tmp_path, stripes_folder, monkeypatch
 ):

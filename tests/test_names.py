@@ -64,6 +64,7 @@ def rows_of(path: Path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.whole_training
 def test_a_name_of_any_kind_stays_the_same_from_training_to_prediction(tmp_path, capsys):
     root = tmp_path / os.fsdecode(DATA)
     classes = named_badly(root)

@@ -22,6 +22,7 @@ from foldernet.training import model_file
 
 # 120 images in batches of 4 are 30 steps an epoch, in calls of 8, 8, 8 and 6.
 OPTIONS = ["--epochs", "3", "--image-size", "16", "--batch-size", "4"]
+OPTIONS += ["--model", str(ROOT / "tests/one_convolution.py")]  # in other processes, too
 TIMES = ("seconds", "images_per_second", "waiting")
 
 
@@ -424,16 +425,19 @@ sys.exit(train.main())
 """
 
 
+@pytest.mark.whole_training
 def test_a_full_disk_ends_the_run_with_a_sentence_and_it_goes_on_afterwards(
-    stripes_folder, uninterrupted, fresh, tmp_path
+    stripes_folder, fresh, tmp_path
 ):
-    arguments = [stripes_folder, *OPTIONS, "--state-minutes", "0", "--name", "full"]
+    large = [str(stripes_folder), *OPTIONS[:-2]]
+    arguments = [*large, "--state-minutes", "0", "--name", "full"]
     done = fresh.run("-c", NO_LARGE_FILES, *arguments, cwd=tmp_path)
     assert done.returncode == 1, done.told
     assert "Traceback" not in done.told
     assert "resume: python train.py --resume --name full" in done.told
     assert train.main(["--resume"]) == 0
-    assert_same_run(uninterrupted, tmp_path, "whole", "full")
+    assert train.main([*large, "--name", "whole"]) == 0
+    assert_same_run(tmp_path, tmp_path, "whole", "full")
 
 
 def test_a_best_model_that_cannot_be_written_ends_the_run_with_a_sentence(

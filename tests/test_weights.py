@@ -122,6 +122,7 @@ def test_weights_are_named_as_runs_are(given, trained, monkeypatch, capsys):
     assert f"Weights from {file}:" in capsys.readouterr().err
 
 
+@pytest.mark.whole_training
 def test_fine_tuning_starts_from_the_file_and_leaves_frozen_layers_alone(
     trained, stripes_folder, capsys
 ):
