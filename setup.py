@@ -8,6 +8,6 @@ setup(
     package_data={
         "foldernet.data": ["*.zip"],
         "foldernet.analysis": ["templates/*"],
-        "foldernet.serving": ["interface.json", "page/*"],
+        "foldernet.serving": ["*.json", "page/*"],
     },
 )

@@ -391,7 +391,7 @@ def test_heat_is_where_a_tell_tale_patch_is_and_occlusion_agrees(nested, patch_n
         assert heat.shape == (32, 32)
         assert (heat.min(), heat.max()) == (0, 1)
         assert share_at_patch(heat) > 0.6  # of 0.14 of the image
-    covered = occlusion(network.predict_on_batch, images[0], 1)
+    covered = occlusion(network.predict_on_batch, images[0])
     assert share_at_patch(covered) > 0.6
     np.testing.assert_array_equal(network.predict_on_batch(images), before)
     assert overlaid(images[0], covered).dtype == np.uint8

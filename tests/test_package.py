@@ -29,7 +29,7 @@ def test_the_wheel_has_the_package_and_the_sets_that_ship(tmp_path):
     package |= {f"foldernet/analysis/templates/{name}" for name in ("report.html", "scores.txt")}
     page = (ROOT / "foldernet/serving/page").iterdir()
     package |= {path.relative_to(ROOT).as_posix() for path in page}
-    package.add("foldernet/serving/interface.json")
+    package |= {f"foldernet/serving/{name}.json" for name in ("interface", "uvicorn")}
     assert package <= names
     assert {"foldernet/data/animals.zip", "foldernet/data/photos.zip"} <= names
     assert not any(name.startswith(("tests/", "benchmarks/", "data/")) for name in names)

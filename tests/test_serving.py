@@ -31,7 +31,7 @@ import foldernet
 import predict
 import serve
 from foldernet.interchange import memory
-from foldernet.serving import app, command, connections, line, models, uploads
+from foldernet.serving import app, command, models
 from foldernet.training import runs
 from foldernet.training.model_file import load_model, read_metadata, save_model
 
@@ -105,6 +105,11 @@ def test_an_image_that_cannot_be_read_has_an_error_and_the_others_answers(client
     assert bad["error"].startswith("not an image of a known format")
 
 
+def test_an_image_that_cannot_be_read_leaves_nothing_of_it_in_memory(served):
+    ((_, error),) = memory.drawn(served.predictor, b"no image")
+    assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
+
+
 def test_a_heat_map_is_an_image_of_the_size_that_the_network_sees(client, images):
     response = client.post("/explain", content=images[0].read_bytes())
     assert response.headers["content-type"] == "image/png"
@@ -140,6 +145,12 @@ def test_the_description_is_of_what_there_is(client, images):
     assert found.keys() | {"error"} == answer["properties"].keys()
 
 
+def test_a_name_of_a_class_may_have_bytes_that_are_not_utf_8(served, monkeypatch):
+    monkeypatch.setattr(served.predictor, "classes", ("caf\udce9", "down", "plain"))
+    with TestClient(app.make(served)) as client:
+        assert client.get("/model").json()["classes"][0] == "caf\udce9"
+
+
 # What is refused
 
 
@@ -148,8 +159,8 @@ def test_the_description_is_of_what_there_is(client, images):
     [
         (("POST", "/predict", {}), 400, "no image in it"),
         (("POST", "/predict", {"files": [("a", ("a", b""))]}), 400, "no image in it"),
-        (("POST", "/predict?top=0", {"content": b"x"}), 422, "A parameter can't be that"),
-        (("POST", "/predict?top=x", {"content": b"x"}), 422, "A parameter can't be that"),
+        (("POST", "/predict?top=0", {"content": b"x"}), 422, "A parameter has an invalid value"),
+        (("POST", "/predict?top=x", {"content": b"x"}), 422, "A parameter has an invalid value"),
         (("POST", "/explain", {"content": b"x"}), 422, "not an image of a known format"),
         (("GET", "/predict", {}), 405, "Method Not Allowed"),
         (("GET", "/page/../../pyproject.toml", {}), 404, "Not Found"),
@@ -175,7 +186,7 @@ def test_the_description_is_of_what_there_is(client, images):
     ids=lambda value: " ".join(map(str, value))[:60] if isinstance(value, tuple) else "",
 )
 def test_what_is_wrong_is_a_problem_of_rfc_9457(request_, status, detail, served, monkeypatch):
-    monkeypatch.setattr(uploads, "MOST_BYTES", 6000)
+    monkeypatch.setattr(app, "MOST_BYTES", 6000)
     method, path, arguments = request_
     with TestClient(app.make(served)) as client:
         response = client.request(method, path, **arguments)
@@ -260,7 +271,7 @@ def test_requests_that_come_together_are_one_call_of_the_network(served, images,
 def test_what_is_too_much_at_a_time_is_sent_away_for_a_moment(
     limit, most, served, images, monkeypatch
 ):
-    monkeypatch.setattr(line if limit == "MOST_WAITING" else uploads, limit, most)
+    monkeypatch.setattr(models if limit == "MOST_WAITING" else app, limit, most)
     body, application = images[0].read_bytes(), app.make(served)
     responses = at_once(application, *[("/predict", body)] * 8)
     codes = {response.status_code for response in responses}
@@ -275,7 +286,7 @@ def test_what_is_too_much_at_a_time_is_sent_away_for_a_moment(
 
 @pytest.mark.parametrize("kind", ["image/png", "multipart/form-data; boundary=x"])
 def test_a_body_that_does_not_end_is_given_up(kind, served, monkeypatch):
-    monkeypatch.setattr(uploads, "SECONDS", 0.05)
+    monkeypatch.setattr(app, "UPLOAD_SECONDS", 0.05)
 
     async def body():
         yield b"--x\r\n"
@@ -314,7 +325,8 @@ def test_no_upload_reaches_a_disk(client, images, monkeypatch):
 def test_a_changed_model_takes_over_and_no_answer_is_of_two(run, images):
     names = {name: renamed(run, name) for name in ("a", "b")}
     shutil.copytree(names["a"], runs.MODELS / "live")
-    served = models.Served("live", foldernet.load)
+    loaded = []
+    served = models.Served("live", lambda path: loaded.append(path) or foldernet.load(path))
     application = app.make(served)
 
     async def ask():
@@ -329,10 +341,10 @@ def test_a_changed_model_takes_over_and_no_answer_is_of_two(run, images):
             asking = [asyncio.create_task(keep_asking()) for _ in range(3)]
             for name in ("b", "a"):
                 shutil.copy(names[name] / runs.BEST, runs.MODELS / "live" / runs.BEST)
-                loaded = served.loaded
+                loaded.clear()
                 for _ in range(2):
                     await asyncio.to_thread(served.renew)
-                assert served.loaded == loaded + 1
+                assert len(loaded) == 1
                 before = len(seen)
                 while len(seen) < before + 6:
                     await asyncio.sleep(0)
@@ -347,16 +359,19 @@ def test_a_changed_model_takes_over_and_no_answer_is_of_two(run, images):
 
 def test_the_newest_run_is_followed_once_it_has_ended(run, capsys):
     shutil.copytree(run, runs.MODELS / "one")
-    served = models.Served(None, foldernet.load)
+    loaded = []
+    served = models.Served(
+        None, lambda path: loaded.append(path.parent.name) or foldernet.load(path)
+    )
     shutil.copytree(run, runs.MODELS / "two", ignore=lambda *_: [runs.METRICS])
     os.utime(runs.MODELS / "two" / runs.BEST)
     for _ in range(3):
         served.renew()
-    assert (served.name, served.loaded) == ("one", 1)
+    assert (served.folder.name, loaded) == ("one", ["one"])
     shutil.copy(run / runs.METRICS, runs.MODELS / "two")
     for _ in range(3):
         served.renew()
-    assert (served.name, served.loaded) == ("two", 2)
+    assert (served.folder.name, loaded) == ("two", ["one", "two"])
     assert "Serving two now" in capsys.readouterr().err
 
 
@@ -384,7 +399,7 @@ def test_a_model_that_cannot_be_loaded_is_told_once_and_the_old_one_stays(run, i
 def started(monkeypatch):
     """What would be served, in place of serving it."""
     begun = []
-    monkeypatch.setattr(connections, "serve", lambda *given: begun.append(given))
+    monkeypatch.setattr(app, "serve", lambda *given: begun.append(given))
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(models.Served, "follow", lambda _: None)
     return begun
@@ -414,7 +429,7 @@ def test_it_says_what_is_open_to_whom(options, told, run, started, capsys):
     [
         (["nowhere"], "There is no run 'nowhere'"),
         ([], "There is no trained classify model in"),
-        (["{run}", "--host", "203.0.113.7"], "Nothing can listen at port 8000 of '203.0.113.7' ("),
+        (["{run}", "--host", "203.0.113.7"], "Can't listen on port 8000 of '203.0.113.7' ("),
         (
             ["{run}", "--port", "{taken}"],
             "(Address already in use). Choose another --port or --host.",
@@ -445,7 +460,7 @@ def test_a_mistake_gets_one_sentence(arguments, told, run, started, capsys, monk
 def test_a_missing_library_gets_a_sentence(monkeypatch, capsys):
     for name in [name for name in sys.modules if name.startswith("foldernet.serving.")]:
         monkeypatch.delitem(sys.modules, name)
-    for name in ("app", "connections", "models"):
+    for name in ("app", "models"):
         monkeypatch.delattr(f"foldernet.serving.{name}")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.setitem(sys.modules, "multipart", None)
@@ -457,7 +472,7 @@ def test_a_missing_library_gets_a_sentence(monkeypatch, capsys):
 
 def test_what_it_needs_is_what_its_requirements_name():
     """No library but those, and with the bounds that training has."""
-    imports = "import sys, serve\nfrom foldernet.serving import app, connections, models\n"
+    imports = "import sys, serve\nfrom foldernet.serving import app, models\n"
     done = subprocess.run(
         [sys.executable, "-c", imports + "print(*sys.modules)"],
         cwd=ROOT,
@@ -562,15 +577,15 @@ def test_every_answer_has_the_headers_of_security(process):
 @contextlib.contextmanager
 def in_a_thread(application):
     """The address of a server of this process."""
-    servers, Server = [], connections.uvicorn.Server
+    servers, Server = [], app.uvicorn.Server
     listener = socket.create_server(("127.0.0.1", 0))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            connections.uvicorn,
+            app.uvicorn,
             "Server",
             lambda config: servers.append(Server(config)) or servers[0],
         )
-        thread = threading.Thread(target=connections.serve, args=(application, listener))
+        thread = threading.Thread(target=app.serve, args=(application, listener))
         thread.start()
         try:
             yield listener.getsockname()
@@ -585,7 +600,7 @@ def in_a_thread(application):
     "sent", [b"", b"GET / HTTP/1.1\r\nHost", b"GET /health HTTP/1.1\r\nH: x\r\n\r\nGET"]
 )
 def test_who_does_not_go_on_is_hung_up_on(sent, served, monkeypatch):
-    monkeypatch.setattr(connections, "SECONDS", 0.1)
+    monkeypatch.setattr(app, "CONNECTION_SECONDS", 0.1)
     with in_a_thread(app.make(served)) as address, socket.create_connection(address) as slow:
         slow.settimeout(SLOW)
         slow.sendall(sent)

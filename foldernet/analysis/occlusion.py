@@ -6,36 +6,34 @@ import cv2
 import numpy as np
 
 PATCHES = 9  # per side, each half over the next
-AT_ONCE = 9  # covered images, so that those of a large network fit in memory
 
 
-def occlusion(
-    outputs: Callable[[np.ndarray], np.ndarray], image: np.ndarray, label: int
-) -> np.ndarray:
-    """A heat map by covering: how much of a class's probability is lost where a gray patch lies.
+def occlusion(outputs: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
+    """A heat map by covering: how much of the probability of the most probable class is lost where
+    a gray patch lies.
 
     Zeiler & Fergus (2014), "Visualizing and Understanding Convolutional Networks", arXiv:1311.2901.
 
     Args:
-        outputs: pixels (n, height, width, channels) 0..255 -> probabilities (n, classes).
-        image: (height, width, channels) pixels 0..255.
-        label: the class that is asked for.
+        outputs: pixels (n, height, width, channels) 0..255 -> probabilities (n, classes); n is
+            `PATCHES` at most, so that what a large network computes fits in memory.
+        image: (height, width, channels) uint8.
 
     Returns:
         (height, width) float32, 0..1, 1 where most is lost; 0 all over where nothing is.
     """
-    size = np.array(image.shape[:2])
-    starts = np.arange(PATCHES)[:, None] * size // PATCHES  # (patches, 2) of rows and columns
-    ends = starts - (-2 * size // PATCHES)
-    places = list(np.ndindex(PATCHES, PATCHES))
-    (whole,), left = outputs(image[None])[:, label], []
-    for first in range(0, len(places), AT_ONCE):
-        some = places[first : first + AT_ONCE]
-        covered = np.repeat(image[None].astype("float32"), len(some), axis=0)
-        for one, (row, column) in zip(covered, some, strict=True):
-            one[starts[row, 0] : ends[row, 0], starts[column, 1] : ends[column, 1]] = 127.5
-        left.extend(outputs(covered)[:, label])
-    lost = np.maximum(whole - np.array(left, "float32"), 0).reshape(PATCHES, PATCHES)
+
+    def covered(side: int) -> np.ndarray:  # pixels -> (patches, side) bool
+        starts = np.arange(PATCHES)[:, None] * side // PATCHES
+        pixels = np.arange(side)
+        return (pixels >= starts) & (pixels < starts - (-2 * side // PATCHES))
+
+    rows, columns = map(covered, image.shape[:2])
+    whole, left = outputs(image[None])[0], []
+    for row in rows:
+        patches = (row[:, None] & columns[:, None])[..., None]  # (patches, height, width, 1)
+        left.append(outputs(np.where(patches, np.float32(127.5), image))[:, whole.argmax()])
+    lost = np.maximum(whole.max() - np.array(left, "float32"), 0)  # (patches, patches)
     lost /= max(lost.max(), 1e-12)
     return cv2.resize(lost, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 

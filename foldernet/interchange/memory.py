@@ -1,6 +1,5 @@
 """Images in memory, of which a trained network can be asked as of files."""
 
-import contextlib
 import functools
 import io
 import os
@@ -50,7 +49,8 @@ def drawn(predictor: Any, images: Source | Iterable[Source]) -> Iterator[tuple[s
         try:
             pixels = read(image, predictor.size, predictor.rule)
         except ImageError as error:
-            pixels = error
+            # Without the traceback, which holds the file's content and what was decoded of it.
+            pixels = ImageError(error.path, error.reason, error.kind)
         yield f"<{type(image).__name__}>", pixels
 
 
@@ -83,20 +83,13 @@ def read(image: Source, size: tuple[int, int] | None, rule: Rule | None) -> np.n
             f"An image can't be of type {kind}. Expected a path, bytes, a file opened with 'rb', a"
             " Pillow image, or a uint8 array (height, width) or (height, width, 1, 3 or 4)."
         )
-    with _file_of(content) as path:  # the reader's checks look at files
-        return read_with_header(path, size, rule)[0]
-
-
-@contextlib.contextmanager
-def _file_of(content: bytes) -> Iterator[str | Path]:
-    """The path of a file of this content; on Linux it is in memory, and never on a disk."""
+    # The reader's checks look at files: on Linux at one in memory, so that none is on a disk.
     if sys.platform == "linux":
         with open(os.memfd_create("image"), "wb") as file:
             file.write(content)
             file.flush()
-            yield f"/proc/self/fd/{file.fileno()}"
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "image")
-            path.write_bytes(content)
-            yield path
+            return read_with_header(f"/proc/self/fd/{file.fileno()}", size, rule)[0]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "image")
+        path.write_bytes(content)
+        return read_with_header(path, size, rule)[0]

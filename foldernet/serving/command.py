@@ -23,15 +23,15 @@ class ServeOptions(Limits):
     """Serve a trained classifier: a page to drop images on, and an HTTP interface."""
 
     run: Annotated[Positional[str | None], shown_as("[RUN]")] = None
-    """A run's name or folder, or a .keras file of one; if it changes, it is loaded again. By
+    """A run's name or folder, or a .keras file of one; it is loaded again when it changes. By
     default the newest classifier in models/, and whichever follows it."""
 
     host: str = LOOPBACK[0]
-    """Address to listen at: by default one that this computer alone reaches; 0.0.0.0 is open to the
+    """Address to listen on: by default one that only this computer reaches; 0.0.0.0 is open to the
     network."""
 
     port: Annotated[int, Range(0, 65535)] = 8000
-    """Port to listen at; 0 takes a free one."""
+    """Port to listen on; 0 takes a free one."""
 
     token: Annotated[str | None, shown_as("TOKEN")] = None
     """Token that clients have to send, and that the page asks for."""
@@ -39,28 +39,27 @@ class ServeOptions(Limits):
 
 @terminal.entry_point
 def serve(arguments: list[str] | None = None) -> None:
-    """Serve a trained classifier until SIGTERM or Ctrl-C; what was asked by then is answered."""
+    """Serve a trained classifier until SIGTERM or Ctrl-C, and answer what was asked by then."""
     options = command_line.parse(ServeOptions, arguments, "serve")
     try:
-        from foldernet.serving import app, connections, models
+        from foldernet.serving import app, models
     except ModuleNotFoundError as error:
         missing = f"Serving needs {error.name}: pip install -r requirements-serve.txt"
         raise UserError(missing) from None
     options.allow()
-    served, own = models.Served(options.run, load), options.host in LOOPBACK
-    application = app.make(served, options.token, LOOPBACK if own else ())
+    served, local = models.Served(options.run, load), options.host in LOOPBACK
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
         listener = socket.create_server((options.host, options.port), family=family)
     except OSError as error:
         why = error.strerror.partition(" (")[0]
-        taken = f"Nothing can listen at port {options.port} of '{options.host}' ({why})."
+        taken = f"Can't listen on port {options.port} of '{options.host}' ({why})."
         raise UserError(f"{taken} Choose another --port or --host.") from None
-    whom = "who has the token" if options.token else "who reaches it, as there is no --token"
-    whom = "this computer alone" if own else f"everybody {whom}; nothing is encrypted"
+    who = "who has the token" if options.token else "who reaches it, as there is no --token"
+    audience = "this computer alone" if local else f"everybody {who}; nothing is encrypted"
     host = f"[{options.host}]" if ":" in options.host else options.host
-    at = f"http://{host}:{listener.getsockname()[1]}"
-    terminal.status(f"Serving {served.name} at {at}, for {whom}")
+    address = f"http://{host}:{listener.getsockname()[1]}"
+    terminal.status(f"Serving {served.folder.name} at {address}, for {audience}")
     threading.Thread(target=served.follow, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn passes it on once all is answered
-    connections.serve(application, listener)
+    app.serve(app.make(served, options.token, LOOPBACK if local else ()), listener)
