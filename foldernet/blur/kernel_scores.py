@@ -1,7 +1,7 @@
 """How a learned kernel compares with the true one, in the words of optics."""
 
 import numpy as np
-from scipy.ndimage import center_of_mass, zoom
+from scipy.ndimage import center_of_mass
 
 from foldernet.blur.kernels import centered
 from foldernet.blur.spectrum import frequency_rings, half_plane_counts, otf
@@ -22,16 +22,6 @@ def centroid_shift_pixels(kernel, true=None):
     return float(np.linalg.norm(_centroid(kernel) - (0 if true is None else _centroid(true))))
 
 
-def fwhm_pixels(kernel):
-    """Full width at half maximum: the diameter in pixels of a circle as large as the area above.
-
-    Measured on the kernel interpolated eight times finer; 2.355 sigma for a Gaussian.
-    """
-    finer = 8
-    fine = zoom(np.pad(kernel, 1), finer, order=3, grid_mode=True, mode="grid-constant")
-    return float(2 * np.sqrt(np.count_nonzero(fine > fine.max() / 2) / np.pi) / finer)
-
-
 def mtf_profile(kernel):
     """Modulation transfer function averaged over rings of frequency.
 
@@ -43,14 +33,6 @@ def mtf_profile(kernel):
     modulus = np.abs(otf(kernel, side))
     mtf = frequency_rings(modulus)[: side // 2 + 1]
     return np.arange(len(mtf)) / side, mtf / modulus[0, 0]
-
-
-def mtf50_cycles_per_pixel(kernel):
-    """The frequency where the radially averaged MTF first falls to one half; 0.5 if it doesn't."""
-    frequencies, mtf = mtf_profile(kernel)
-    first = np.argmax(mtf < 0.5)  # 0 if none is: the MTF begins at one
-    pair = [first, first - 1]
-    return float(np.interp(0.5, mtf[pair], frequencies[pair])) if first else 0.5
 
 
 def in_band_otf_error(kernel, true, band):
