@@ -279,15 +279,6 @@ def test_a_split_among_the_classes_is_told(tmp_path, capsys):
     assert "validation' holds folders named as other classes, across" in told
 
 
-def test_folders_of_nearly_the_same_names_are_told(tmp_path, capsys):
-    stripes(tmp_path / "set/fold1", dict.fromkeys(("across", "down"), 3))
-    stripes(tmp_path / "set/fold2", dict.fromkeys(STRIPES, 3), seed=1)
-    assert check.main([str(tmp_path / "set")]) == 0
-    assert (
-        "holds folders of the same names, across, down: they look like" in capsys.readouterr().err
-    )
-
-
 def test_links_to_images_that_are_not_there_are_counted(blank, capsys):
     (blank / "train/down/gone.png").symlink_to("nowhere.png")
     (blank / "train/down/self.png").symlink_to("self.png")
