@@ -53,10 +53,9 @@ TASKS = {
 #   pass_on(options, predictor, results) -> those that are left for the terminal
 PACKAGES = {
     "foldernet.shipped": ["folder"],
-    "foldernet.checks.before_training": ["Options", "explain", "exclude", "examine"],
+    "foldernet.checks.before_training": ["Options", "explain", "exclude", "examine", "prepare"],
     "foldernet.checks.levels": ["choose"],
     "foldernet.pretrained.choice": ["choose"],
-    "foldernet.checks.environment": ["prepare"],
     "foldernet.transfer.prepare": ["Options", "prepare"],
     "foldernet.pretrained.stages": ["Options", "split"],
     "foldernet.recipe.adapt": ["Options", "choose", "adapt"],

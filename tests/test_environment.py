@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import train
-from foldernet.checks import environment
+from foldernet.checks import before_training
 
 
 @pytest.mark.parametrize("folder", ["models", "logs"])
@@ -24,7 +24,7 @@ def test_a_disk_without_room_is_told_before_training(stripes_folder, monkeypatch
     from collections import namedtuple
 
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(environment.shutil, "disk_usage", lambda path: usage(1, 1, 2**20))
+    monkeypatch.setattr(before_training.shutil, "disk_usage", lambda path: usage(1, 1, 2**20))
     assert train.main([str(stripes_folder), "--epochs", "1", "--cache", "off"]) == 1
     told = capsys.readouterr().err
     assert "has 1 MB free, and this network needs" in told
