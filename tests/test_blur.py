@@ -18,7 +18,7 @@ from test_blur_recovery import textures
 import foldernet
 import predict
 import train
-from foldernet.blur import kernel_scores as scores
+from foldernet.blur import comparison as scores
 from foldernet.blur import kernels
 from foldernet.blur.pairs import BlurDataGenerator
 from foldernet.terminal import UserError

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from foldernet.blur import kernel_scores as scores
+from foldernet.blur import comparison as scores
 from foldernet.blur import kernels
 from foldernet.blur.kernels import blur
 from foldernet.blur.recipe import hidden_edge, measure, whitened_residual

@@ -5,8 +5,7 @@ import numpy as np
 from PIL import Image
 
 from foldernet import terminal
-from foldernet.blur import kernel_figures, spectrum
-from foldernet.blur import kernel_scores as scores
+from foldernet.blur import comparison, spectrum
 from foldernet.blur.pairs import stacked
 from foldernet.blur.single_filter import learned_kernel
 from foldernet.datasets.image_list import Dataset
@@ -28,7 +27,7 @@ class KernelError(keras.callbacks.Callback):
         self.true = true
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["kernel_error"] = scores.relative_l2(learned_kernel(self.model), self.true)
+        logs["kernel_error"] = comparison.relative_l2(learned_kernel(self.model), self.true)
 
 
 def report(task, dataset: Dataset, batches: dict, model: keras.Model, run: Run) -> dict:
@@ -55,21 +54,21 @@ def report(task, dataset: Dataset, batches: dict, model: keras.Model, run: Run) 
     write_whole(run.models / "kernel.png", Image.fromarray(shades).save)
     by_name = {} if true is None else {"true": true}
     by_name |= {"learned": learned, "reference": reference}
-    show(run, "kernels", kernel_figures.comparison(by_name))
-    show(run, "mtf", kernel_figures.mtf(by_name, power, limit, sentence))
+    show(run, "kernels", comparison.kernel_figure(by_name))
+    show(run, "mtf", comparison.mtf_figure(by_name, power, limit, sentence))
 
     if true is None:  # how far fit and reference are apart is all that can be told
-        compared = {"relative_l2_to_reference": scores.relative_l2(learned, reference)}
+        compared = {"relative_l2_to_reference": comparison.relative_l2(learned, reference)}
     else:
         otf_error = spectrum.standard_error(*known, len(learned))
         compared = {
-            "relative_l2": scores.relative_l2(learned, true),
-            "relative_l2_reference": scores.relative_l2(reference, true),
-            "relative_l2_attainable": scores.attainable_l2(true, otf_error),
-            "in_band_otf_error": scores.in_band_otf_error(learned, true, band),
+            "relative_l2": comparison.relative_l2(learned, true),
+            "relative_l2_reference": comparison.relative_l2(reference, true),
+            "relative_l2_attainable": comparison.attainable_l2(true, otf_error),
+            "in_band_otf_error": comparison.in_band_otf_error(learned, true, band),
         }
     return compared | {
-        "centroid_shift_pixels": scores.centroid_shift_pixels(learned, true),
+        "centroid_shift_pixels": comparison.centroid_shift_pixels(learned, true),
         "dc_gain": float(learned.sum()),  # what it does to a constant image
         "identifiable_cycles_per_pixel": limit,
         "psnr_holdout": float(-10 * np.log10(mse)),
