@@ -272,7 +272,6 @@ def spectra_figure(true, learned: dict):
     from matplotlib.figure import Figure
 
     from foldernet import shipped
-    from foldernet.blur import kernel_scores as scores
     from foldernet.blur import spectrum
     from foldernet.blur.pairs import BlurDataGenerator
 
@@ -286,11 +285,11 @@ def spectra_figure(true, learned: dict):
 
     figure = Figure((7, 5.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    sought = scores.otf(true, 256)
+    sought = spectrum.otf(true, 256)
     frequencies = np.arange(129) / 256
     shown = ("as published", "zero initialization", "whitened loss", "both, and the measured step")
     for name in shown:
-        error = np.sqrt(rings(np.abs(scores.otf(learned[name], 256) - sought) ** 2))
+        error = np.sqrt(rings(np.abs(spectrum.otf(learned[name], 256) - sought) ** 2))
         above.semilogy(frequencies, error, label=name)
     above.semilogy(frequencies, rings(np.abs(sought)), color="0.6", linewidth=4, label="the MTF")
     above.set(ylabel="error of the transfer function", ylim=(1e-8, 1e2), xlim=(0, 0.5))

@@ -2,22 +2,22 @@
 
 import os
 import pkgutil
-from typing import TYPE_CHECKING
+from typing import Any
 
 from foldernet import rooms, terminal
 from foldernet.terminal import UserError
 from foldernet.training import model_file, runs
 
-if TYPE_CHECKING:
-    from foldernet.inference.predictor import Predictor
 
-
-def load(run: str | os.PathLike | None = None) -> "Predictor":
+def load(run: str | os.PathLike | None = None) -> Any:
     """Open a trained model; a file that could run code, or isn't ours, is refused.
 
     Args:
         run: a run's name, its folder, or a .keras file that train.py saved; by default the newest
             classifier in models/.
+
+    Returns:
+        A `foldernet.inference.predictor.Predictor`, of the class that the run's mode has.
 
     Raises:
         UserError: there is no such run, or the file is something else, damaged, or refused.

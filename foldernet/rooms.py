@@ -3,18 +3,16 @@
 import dataclasses
 import pkgutil
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import arg
 
 from foldernet.augmentations import ROWS, AugmentationOptions
+from foldernet.datasets.image_list import Dataset
 from foldernet.option_types import Options, converted
 from foldernet.options import PredictOptions, TrainOptions
+from foldernet.tasks.task import Task
 from foldernet.terminal import UserError, listed
-
-if TYPE_CHECKING:
-    from foldernet.datasets.image_list import Dataset
-    from foldernet.tasks.task import Task
 
 # Mode -> its `foldernet.tasks.task.Task`, as module:class.
 TASKS = {
@@ -53,10 +51,9 @@ TASKS = {
 #   pass_on(options, predictor, results) -> those that are left for the terminal
 PACKAGES = {
     "foldernet.shipped": ["folder"],
-    "foldernet.checks.before_training": ["Options", "explain", "exclude", "examine"],
+    "foldernet.checks.before_training": ["Options", "explain", "exclude", "examine", "prepare"],
     "foldernet.checks.levels": ["choose"],
     "foldernet.pretrained.choice": ["choose"],
-    "foldernet.checks.environment": ["prepare"],
     "foldernet.transfer.prepare": ["Options", "prepare"],
     "foldernet.pretrained.stages": ["Options", "split"],
     "foldernet.recipe.adapt": ["Options", "choose", "adapt"],
@@ -89,7 +86,7 @@ EXPORTS = {
 }
 
 
-def task_class(mode: str) -> type["Task"]:
+def task_class(mode: str) -> type[Task]:
     """The class of a mode; TensorFlow isn't imported for it.
 
     Raises:
@@ -100,7 +97,7 @@ def task_class(mode: str) -> type["Task"]:
     return pkgutil.resolve_name(TASKS[mode])
 
 
-def task(options: TrainOptions) -> "Task":
+def task(options: TrainOptions) -> Task:
     """The task of a training."""
     made = task_class(options.mode)(options)
     for package in packages("folder"):
@@ -108,7 +105,7 @@ def task(options: TrainOptions) -> "Task":
     return made
 
 
-def find_dataset(task: "Task") -> "Dataset":
+def find_dataset(task: Task) -> Dataset:
     """The images of a task.
 
     Raises:

@@ -85,7 +85,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
                 training = stage.batches["training"]
                 watching = [
                     callbacks.Pace(training),
-                    *task.callbacks(run),
+                    *task.callbacks(),
                     *stage.schedule,
                     best,
                     callbacks.Curves(run.logs),

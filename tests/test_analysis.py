@@ -21,7 +21,7 @@ import evaluate
 import foldernet
 import predict
 import train
-from foldernet.analysis import heat_maps, measures, sets, trust, unknown
+from foldernet.analysis import answers, heat_maps, measures, trust, unknown
 from foldernet.analysis.occlusion import occlusion, overlaid
 from foldernet.analysis.slices import slices
 from foldernet.inference.classifier import calibrated
@@ -564,16 +564,16 @@ def test_sets_hold_the_right_class_as_often_as_is_asked_for():
     random = np.random.default_rng(0)
     probabilities = random.dirichlet([0.5] * 6, 4000)
     labels = np.array([random.choice(6, p=row) for row in probabilities])
-    kept = sets.fit(labels[:1000], probabilities[:1000])
+    kept = answers.own_class(labels[:1000], probabilities[:1000])
     for share in (0.5, 0.8, 0.9, 0.99):
-        within = probabilities[1000:] >= sets.smallest(kept, share)
+        within = probabilities[1000:] >= answers.smallest(kept, share)
         held = within[np.arange(3000), labels[1000:]].mean()
         assert share - 0.03 < held < share + 0.04
 
 
 def test_few_images_can_promise_no_more_than_all_classes():
-    assert sets.smallest([0.2, 0.4, 0.9], 0.9) == 0
-    assert sets.smallest([0.2, 0.4, 0.9], 0.75) == 0.2
+    assert answers.smallest([0.2, 0.4, 0.9], 0.9) == 0
+    assert answers.smallest([0.2, 0.4, 0.9], 0.75) == 0.2
 
 
 def test_predict_names_a_set(trained, stripes_folder, monkeypatch, capsys):

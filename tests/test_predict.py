@@ -23,9 +23,11 @@ from PIL import Image
 import foldernet
 import predict
 from foldernet import rooms
+from foldernet.blur.predictor import Blurred
 from foldernet.images.reader import read_image
 from foldernet.inference import predictor
 from foldernet.inference.classifier import Classifier, ClassPrediction
+from foldernet.inference.predictor import Prediction
 from foldernet.interchange import writers
 from foldernet.terminal import UserError
 from foldernet.training.model_file import read_metadata
@@ -277,8 +279,7 @@ def options_for(**outputs):
 
 def write(results, missing, options):
     """Results of two classes as predict.py writes them."""
-    network = SimpleNamespace(output_shape=[(None, 8), (None, 2)])
-    predictor = SimpleNamespace(Result=ClassPrediction, network=network)
+    predictor = SimpleNamespace(Result=ClassPrediction, classes=("cat", "dog"))
     left = writers.pass_on(options, predictor, results)
     return Classifier.write(left, missing, options.top)
 
@@ -342,6 +343,14 @@ def test_csv_has_the_same_columns_whichever_images_come_first(capsys):
     write(told[:1], [], options_for(csv="all.csv"))
     alone = [*csv.reader(Path("all.csv").read_text().splitlines())]
     assert alone == [header, ["bad.png", "broken", "", "", "", ""]]
+
+
+@pytest.mark.parametrize(
+    ("result", "option"), [(Prediction, "csv"), (Blurred, "csv"), (Blurred, "json")]
+)
+def test_a_file_that_has_no_place_for_an_answer_is_refused(result, option):
+    with pytest.raises(UserError, match="--csv is for classifiers, --json for runs that answer in"):
+        writers.pass_on(options_for(**{option: "x"}), SimpleNamespace(Result=result), [])
 
 
 @pytest.mark.parametrize("name", ["all.json", "all.jsonl", "all.csv"])

@@ -1,6 +1,7 @@
 """What predict.py may add to an answer: unknown, a set of classes, and a heat map beside it."""
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,9 +9,11 @@ from typing import Annotated, Any
 import numpy as np
 
 from foldernet import terminal
-from foldernet.analysis import sets, unknown
+from foldernet.analysis import unknown
 from foldernet.option_types import Range
 from foldernet.options import shown_as
+
+MOST = 5000  # numbers that are kept of validation images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +36,59 @@ def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterabl
     """
     predictor.reject = options.reject
     if options.sets is not None:
-        least = sets.smallest(sets.kept_in(predictor), options.sets)
-        results = (sets.with_set(result, least) for result in results)
+        least = smallest(own_class_in(predictor), options.sets)
+        results = (with_set(result, least) for result in results)
     if options.explain:
         if not hasattr(predictor, "classes"):
             raise terminal.UserError("--explain is for classifiers.")
         results = (_explained(predictor, result) for result in results)
     return results
+
+
+def own_class(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
+    """What is kept in a model's file to know sets by: the probabilities that validation images have
+    of their own class, sorted.
+
+    Args:
+        labels: (n,) int.
+        probabilities: (n, classes), calibrated.
+    """
+    own = np.sort(probabilities[np.arange(len(labels)), labels])
+    return own[:: math.ceil(len(own) / MOST)].tolist()
+
+
+def own_class_in(predictor: Any) -> list[float]:
+    """What `own_class` left in a predictor's file.
+
+    Raises:
+        UserError: nothing, or something else.
+    """
+    kept = predictor.metadata.get("own_class")
+    if not isinstance(kept, list) or not kept or not all(isinstance(x, float) for x in kept):
+        raise terminal.UserError(
+            f"'{predictor.path}' can't tell --sets: it is of too few validation images, of an"
+            " earlier version, or no classifier. Train it again with more."
+        )
+    return kept
+
+
+def smallest(kept: list[float], share: float) -> float:
+    """The probability from which on a class belongs to a conformal set, so that the right class is
+    in this share of them.
+
+    It holds for images like the validation images, whatever the network: Sadinle, Lei & Wasserman
+    (2019), "Least Ambiguous Set-Valued Classifiers With Bounded Error Levels", arXiv:1609.00451.
+    """
+    # Of one more image than are known, the next one, so that it holds for that.
+    rank = math.ceil((len(kept) + 1) * share)
+    return kept[len(kept) - rank] if rank <= len(kept) else 0.0
+
+
+def with_set(result: Any, least: float) -> Any:
+    """A result, and its set: the classes of this probability or more, or else the first one."""
+    names = [name for name, share in result.ranking if share >= least]
+    names = names or [name for name, _ in result.ranking[:1]]
+    return dataclasses.replace(result, within=tuple(names))
 
 
 def _explained(predictor: Any, result: Any) -> Any:

@@ -61,8 +61,7 @@ def evaluate(arguments: list[str] | None = None) -> int:
     splits = labeled_images(options.data, folder)
 
     with terminal.quiet_tensorflow():  # needed now that there are images
-        from foldernet.analysis import label_issues, scoring
-        from foldernet.analysis.pages import PAGES
+        from foldernet.analysis import html_report, label_issues, scoring
 
     if options.label_issues:
         label_issues.write(folder, splits)
@@ -74,7 +73,7 @@ def evaluate(arguments: list[str] | None = None) -> int:
     splits.pop("training", None)
     for split, images in splits.items():
         scores[split], of_images = scoring.score(predictors, images)
-        page = PAGES.get_template("scores.txt")
+        page = html_report.PAGES.get_template("scores.txt")
         terminal.result(page.render(split=split, scores=scores[split]))
         lines += of_images
     if options.csv:

@@ -1,4 +1,5 @@
-"""report.html: what a person wants to know of a run, in one file that needs nothing else."""
+"""report.html: what a person wants to know of a run, in one file that needs nothing else; and the
+templates, of which evaluate.py has one, too."""
 
 import base64
 import csv
@@ -9,13 +10,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 from sklearn.metrics import confusion_matrix
 
+from foldernet import terminal
 from foldernet.analysis.heat_maps import feature_map_layer, grad_cam
 from foldernet.analysis.measures import measures, reliability
 from foldernet.analysis.occlusion import overlaid
-from foldernet.analysis.pages import PAGES
 from foldernet.analysis.slices import slices
 from foldernet.datasets.image_list import Dataset
 from foldernet.files import write_whole
@@ -25,6 +27,18 @@ from foldernet.training import runs
 FILE, LABEL_ISSUES = "report.html", "label_issues.csv"
 ISSUE_COLUMNS = "file", "label", "suggested", "score"
 MISTAKES, RIGHT = 24, 8  # images shown
+PAGES = Environment(
+    loader=PackageLoader("foldernet.analysis"),
+    autoescape=select_autoescape(),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    extensions=["jinja2.ext.do"],
+    # Names of classes and files may have any characters.
+    finalize=lambda value: terminal.printable(value) if type(value) is str else value,
+)
+PAGES.filters["share"] = lambda value: "-" if value is None else f"{value:.1%}"
+PAGES.filters["number"] = terminal.number
+PAGES.filters["table"] = lambda rows: Markup(terminal.table(rows))
 
 
 def finish(

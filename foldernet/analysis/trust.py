@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.model_selection import KFold
 
-from foldernet.analysis import sets, unknown
+from foldernet.analysis import answers, unknown
 from foldernet.analysis.measures import calibration_error
 from foldernet.datasets.image_list import Dataset
 from foldernet.inference.classifier import calibrated
@@ -45,7 +45,7 @@ def finish(
     held_out, judged = features_of(network, validation)
     shares = calibrated(outputs[judged], kept)
     strangers = unknown.fit(features, training.classes[positions], held_out, shares)
-    path, own = run.models / runs.BEST, sets.fit(labels[judged], shares)
+    path, own = run.models / runs.BEST, answers.own_class(labels[judged], shares)
     more = {"temperature": kept, "unknown": strangers, "own_class": own}
     save_model(model, path, read_metadata(path) | more)
     found = {"temperature": kept, "error_before": calibration_error(labels, outputs)}

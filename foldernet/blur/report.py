@@ -1,12 +1,11 @@
-"""What a blur run learned: its filter while it grows, and against the true one in the end."""
+"""What a blur run learned: its filter against the true one, in each epoch and in the end."""
 
 import keras
 import numpy as np
 from PIL import Image
 
 from foldernet import terminal
-from foldernet.blur import kernel_figures, spectrum
-from foldernet.blur import kernel_scores as scores
+from foldernet.blur import comparison, spectrum
 from foldernet.blur.pairs import stacked
 from foldernet.blur.single_filter import learned_kernel
 from foldernet.datasets.image_list import Dataset
@@ -16,30 +15,19 @@ from foldernet.images.reader import read_header
 from foldernet.training.runs import Run
 
 
-class KernelGrowth(keras.callbacks.Callback):
-    """Adds `kernel_error` to each epoch's logs, and draws the filters of all epochs in the end.
+class KernelError(keras.callbacks.Callback):
+    """Adds `kernel_error` to each epoch's logs: the relative L2 error of the filter.
 
     Args:
-        true: the true kernel, for its relative L2 error; None leaves that out.
-        run: gets the figure `kernel_growth`.
+        true: the true kernel.
     """
 
-    kept = ("grown",)
-
-    def __init__(self, true: np.ndarray | None, run: Run):
+    def __init__(self, true: np.ndarray):
         super().__init__()
-        self.true, self.run, self.grown = true, run, []
+        self.true = true
 
     def on_epoch_end(self, epoch, logs=None):
-        kernel = learned_kernel(self.model)
-        if self.true is not None:
-            logs["kernel_error"] = scores.relative_l2(kernel, self.true)
-        if np.isfinite(kernel).all():
-            self.grown.append(kernel)
-
-    def on_train_end(self, logs=None):
-        if self.grown:
-            show(self.run, "kernel_growth", kernel_figures.growth(self.grown))
+        logs["kernel_error"] = comparison.relative_l2(learned_kernel(self.model), self.true)
 
 
 def report(task, dataset: Dataset, batches: dict, model: keras.Model, run: Run) -> dict:
@@ -50,8 +38,7 @@ def report(task, dataset: Dataset, batches: dict, model: keras.Model, run: Run) 
     sharp, blurred = stacked(batches["validation"])
     predicted = model.predict(sharp, batch_size=options.batch_size, verbose=0)
     inside = slice(task.margin, options.image_size - task.margin)
-    shown = [images[:, inside, inside] for images in (sharp, blurred, predicted)]
-    mse = float(np.mean((shown[2] - shown[1]) ** 2))
+    mse = float(np.mean((predicted - blurred)[:, inside, inside] ** 2))
     if options.pairs:  # nobody knows their noise; the better of the two filters leaves it
         noise = min(task.reference.holdout_mse, mse)
     else:  # rounding adds a twelfth of its squared step
@@ -67,25 +54,22 @@ def report(task, dataset: Dataset, batches: dict, model: keras.Model, run: Run) 
     write_whole(run.models / "kernel.png", Image.fromarray(shades).save)
     by_name = {} if true is None else {"true": true}
     by_name |= {"learned": learned, "reference": reference}
-    show(run, "kernels", kernel_figures.comparison(by_name))
-    show(run, "mtf", kernel_figures.mtf(by_name, power, limit, sentence))
-    show(run, "residual", kernel_figures.residual(*(images[0] for images in shown)))
+    show(run, "kernels", comparison.kernel_figure(by_name))
+    show(run, "mtf", comparison.mtf_figure(by_name, power, limit, sentence))
 
     if true is None:  # how far fit and reference are apart is all that can be told
-        compared = {"relative_l2_to_reference": scores.relative_l2(learned, reference)}
+        compared = {"relative_l2_to_reference": comparison.relative_l2(learned, reference)}
     else:
         otf_error = spectrum.standard_error(*known, len(learned))
         compared = {
-            "relative_l2": scores.relative_l2(learned, true),
-            "relative_l2_reference": scores.relative_l2(reference, true),
-            "relative_l2_attainable": scores.attainable_l2(true, otf_error),
-            "in_band_otf_error": scores.in_band_otf_error(learned, true, band),
+            "relative_l2": comparison.relative_l2(learned, true),
+            "relative_l2_reference": comparison.relative_l2(reference, true),
+            "relative_l2_attainable": comparison.attainable_l2(true, otf_error),
+            "in_band_otf_error": comparison.in_band_otf_error(learned, true, band),
         }
     return compared | {
-        "centroid_shift_pixels": scores.centroid_shift_pixels(learned, true),
+        "centroid_shift_pixels": comparison.centroid_shift_pixels(learned, true),
         "dc_gain": float(learned.sum()),  # what it does to a constant image
-        "fwhm_pixels": scores.fwhm_pixels(learned),
-        "mtf50_cycles_per_pixel": scores.mtf50_cycles_per_pixel(learned),
         "identifiable_cycles_per_pixel": limit,
         "psnr_holdout": float(-10 * np.log10(mse)),
         "kernel_size": task.kernel_size,

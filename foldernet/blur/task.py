@@ -133,10 +133,10 @@ class Blur(Task):
         prior = f"smoothness, strength {self.reference.strength:.1e} by hold-out"
         return [("prior", prior)] if self.recipe.prior else []
 
-    def callbacks(self, run):
-        from foldernet.blur.report import KernelGrowth
+    def callbacks(self):
+        from foldernet.blur.report import KernelError
 
-        return [KernelGrowth(self.kernel, run)]
+        return [] if self.kernel is None else [KernelError(self.kernel)]
 
     def metadata(self, dataset):
         return {"mode": self.options.mode, "kernel_size": self.kernel_size}

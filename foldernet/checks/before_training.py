@@ -1,5 +1,7 @@
 """The checks that train.py makes before the first epoch."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,9 @@ from foldernet.checks.quarantine import Quarantine, check_strict, without
 from foldernet.datasets.folders import NoClassesError
 from foldernet.datasets.image_list import Dataset
 from foldernet.terminal import UserError
+from foldernet.training import runs
+
+SPARE_BYTES = 10 * 2**20  # for curves and figures
 
 
 def explain(options: Options, error: UserError) -> None:
@@ -56,6 +61,25 @@ def examine(
     unreadable = {error.path for error in examined.errors}
     why = "can be read, as said above. Replace or remove them."
     return without(dataset, unreadable, why), [("images", examined.sizes)]
+
+
+def prepare(options: Options, network: Any, batches: dict[str, Any]) -> list[tuple[str, str]]:
+    """Check that the disk has room for what training a `keras.Model` writes; the terminal need say
+    nothing.
+
+    Raises:
+        UserError: it hasn't.
+    """
+    # Two checkpoints and a third being written, of weights and twice as much of the optimizer; and
+    # the best and the last model, and another being written.
+    needed = 12 * 4 * network.count_params() + SPARE_BYTES
+    free = shutil.disk_usage(runs.MODELS if runs.MODELS.exists() else Path.cwd()).free
+    if free < needed:
+        raise UserError(
+            f"'{runs.MODELS}/' in '{Path.cwd()}' has {free / 2**20:,.0f} MB free, and this network"
+            f" needs {needed / 2**20:,.0f}. Free some space, or run this in another folder."
+        )
+    return []
 
 
 def _keep(iterator: Any, kept: np.ndarray) -> None:

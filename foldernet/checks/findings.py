@@ -22,7 +22,6 @@ from foldernet.images.reader import FORMATS, Header, ImageError
 from foldernet.images.store import ArrayStore
 
 TINY_SIDE = 8  # pixels; a shorter side holds next to nothing
-ODD_PROPORTIONS = 4.0  # times the usual; a phone's photographs upright and lying differ 3.2 times
 # Of the hash's 256 bits. An image saved as JPEG, scaled, brightened or made gray differs in 0 to 14
 # bits nearly always; the nearest two of the animals, silhouettes of two bears, in 26, and of
 # scikit-learn's digits in 20.
@@ -164,17 +163,14 @@ def format_named(path: str) -> str | None:
 
 
 def _oddities(examined: Examined) -> Iterator[tuple[int, str, str]]:
-    """What an image shows by itself or beside the usual one: (position, finding, detail)."""
+    """What an image shows by itself: (position, finding, detail)."""
     known = np.flatnonzero(examined.readable)
     seen = examined.records[known]
     width, height, content = seen["width"], seen["height"], np.array(FORMATS)[seen["format"]]
-    proportions = np.log(width / height)
-    usual = np.median(proportions) if len(known) else 0
     flags = {
         "wrong extension": content != [format_named(examined.paths[at]) for at in known],
         "tiny": np.minimum(width, height) < TINY_SIDE,
         "blank": seen["blank"],
-        "odd proportions": np.abs(proportions - usual) > math.log(ODD_PROPORTIONS),
     }
     for kind, flagged in flags.items():
         for at in np.flatnonzero(flagged):

@@ -64,15 +64,12 @@ def _check_classes(images: ImageList) -> None:
         parts = name.split(os.sep)
         folders_of[images.classes[label]].add(parts[1] if len(parts) > 2 else "")
     common = set.intersection(*folders_of.values()) - {""}
-    if len(common) > 1:
-        told = (
-            f"every folder in '{images.directory}' holds folders of the same names,"
+    if len(common) > 1 and all(inner == common for inner in folders_of.values()):
+        raise UserError(
+            f"Every folder in '{images.directory}' holds folders of the same names,"
             f" {listed(sorted(common), 3)}: they look like datasets or splits. Name one of them, as"
-            f" '{Path(images.directory, images.classes[0])}', or arrange the images as {EXPECTED}"
+            f" '{Path(images.directory, images.classes[0])}', or arrange the images as {EXPECTED}."
         )
-        if all(inner == common for inner in folders_of.values()):
-            raise UserError(f"{told}.")
-        terminal.warn(told)
     for label, inner in folders_of.items():
         if within := sorted(inner & {*images.classes} - {label}):
             raise UserError(

@@ -41,7 +41,6 @@ FINDINGS = {
     "wrong extension": False,
     "tiny": False,
     "blank": False,
-    "odd proportions": False,
 }
 Key = tuple[str, str]  # what a row is known by: path and finding
 

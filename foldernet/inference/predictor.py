@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from foldernet.images import threads
 from foldernet.images.reader import RULES, ImageError, Rule, read_with_header
 from foldernet.terminal import UserError, number, printable
 from foldernet.training.model_file import load_model, with_features
-
-if TYPE_CHECKING:
-    import keras
 
 BATCH_SIZE = 256
 LARGEST_SIDE = 8192  # pixels
@@ -103,8 +100,8 @@ class Predictor:
             )
 
     @cached_property
-    def model(self) -> "keras.Model":
-        """The network as it was saved: pixels -> numbers."""
+    def model(self) -> Any:
+        """The `keras.Model` as it was saved: pixels -> numbers."""
         return load_model(self.path)
 
     def read(self, path: str) -> np.ndarray:

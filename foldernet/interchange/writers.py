@@ -55,15 +55,15 @@ def pass_on(options: Options, predictor: Any, results: Iterable[Any]) -> Iterato
         The results, as they come; where they go to standard output, those with an error alone.
 
     Raises:
-        UserError: a file can't be written, or the results are images.
+        UserError: a file can't be written, or has no place for such results.
     """
-    fields = predictor.Result.__dataclass_fields__
-    if (options.json or options.csv) and not {"ranking", "values"} & fields.keys():
-        raise UserError("--json and --csv are for classifiers; a blur run writes images.")
+    known = {"ranking"} if options.csv else {"ranking", "values"}
+    if (options.json or options.csv) and not known & predictor.Result.__dataclass_fields__.keys():
+        raise UserError("--csv is for classifiers, --json for runs that answer in numbers, too.")
     if options.json:
         results = _json(results, options.json, options.top)
     if options.csv:
-        results = _csv(results, options.csv, _columns(predictor, options.top), options.top)
+        results = _csv(results, options.csv, min(options.top, len(predictor.classes)))
     lines = STANDARD_OUTPUT not in (options.json, options.csv)
     return (result for result in results if lines or result.error)
 
@@ -128,14 +128,19 @@ def _json(results: Iterable[Any], path: Path, top: int) -> Iterator[Any]:
         file.write("" if lines else "\n]\n")
 
 
-def _csv(results: Iterable[Any], path: Path, columns: list[str], top: int) -> Iterator[Any]:
-    """Write a line for each image, with file, error, and the answer, and pass the results on."""
+def _csv(results: Iterable[Any], path: Path, top: int) -> Iterator[Any]:
+    """Write a line for each image, with file, error, class_1, probability_1 and so on up to `top`,
+    and pass the results on."""
+    ranks = range(1, top + 1)
+    columns = [f"{name}_{rank}" for rank in ranks for name in ("class", "probability")]
     with _opened(path) as file:
         writer = csv.DictWriter(file, ["file", "error", *columns], restval="")
         writer.writeheader()
         for result in results:
             row = {"file": _name(result.path, path), "error": terminal.cell(result.error or "")}
-            writer.writerow(row | dict(zip(columns, _cells(result, top), strict=False)))
+            for rank, (name, share) in enumerate(result.ranking[:top], 1):
+                row |= {f"class_{rank}": terminal.cell(name), f"probability_{rank}": share}
+            writer.writerow(row)
             yield result
 
 
@@ -151,22 +156,6 @@ def as_json(result: Any, top: int) -> dict[str, Any]:
     told = {"raw_probability": result.raw, "unknown": result.unknown}
     told |= {"set": list(result.within)} if result.within else {}
     return file | ranking[0] | told | {"top": ranking}
-
-
-def _columns(predictor: Any, top: int) -> list[str]:
-    """For CSV: class_1, probability_1, class_2 and so on, or value_1, value_2 and so on."""
-    outputs = predictor.network.output_shape[1][-1]
-    if "ranking" not in predictor.Result.__dataclass_fields__:
-        return [f"value_{number}" for number in range(1, outputs + 1)]
-    ranks = range(1, min(top, outputs) + 1)
-    return [f"{name}_{rank}" for rank in ranks for name in ("class", "probability")]
-
-
-def _cells(result: Any, top: int) -> Iterable[Any]:
-    """What stands in these columns; nothing, if there is an error."""
-    if not hasattr(result, "ranking"):
-        return result.values
-    return [cell for name, share in result.ranking[:top] for cell in (terminal.cell(name), share)]
 
 
 def _name(image: str, path: Path) -> str:

@@ -124,7 +124,7 @@ class Task:
         """What the terminal says of the mode before training, as (name, text)."""
         return []
 
-    def callbacks(self, run: "Run") -> list["keras.callbacks.Callback"]:
+    def callbacks(self) -> list["keras.callbacks.Callback"]:
         """What else watches `fit`. TensorBoard and history.csv show what these add to the logs."""
         return []
 

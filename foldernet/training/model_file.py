@@ -16,7 +16,6 @@ from foldernet import files
 from foldernet.terminal import UserError, listed, printable
 
 if TYPE_CHECKING:  # who asks for --help, or names a wrong run, needn't wait for it
-    import h5py
     import keras
 
 OLDEST_KERAS = (3, 15)  # those before it run code from model files
@@ -134,8 +133,8 @@ def weights_member(path: Path) -> bytes:
         return archive.read(WEIGHTS)
 
 
-def check_arrays(file: "h5py.File", path: Path) -> None:
-    """Raise UserError if an array is far larger than its file.
+def check_arrays(file: Any, path: Path) -> None:
+    """Raise UserError if an array of an `h5py.File` is far larger than the file.
 
     Keras refuses such arrays from 4 GiB on only, and takes 15 GB of memory to read one of 4.
     """
