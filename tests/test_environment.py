@@ -20,6 +20,15 @@ def test_a_folder_that_cannot_be_written_to_is_named_before_anything_is_read(
     assert "Traceback" not in told
 
 
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_told(stripes_folder, monkeypatch, capsys):
+    import keras
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind=None: [])
+    assert train.main([str(stripes_folder), "--epochs", "1"]) == 1
+    assert "CUDA_VISIBLE_DEVICES=0 asks for a GPU" in capsys.readouterr().err
+
+
 def test_a_disk_without_room_is_told_before_training(stripes_folder, monkeypatch, capsys):
     from collections import namedtuple
 

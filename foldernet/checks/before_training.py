@@ -1,5 +1,6 @@
 """The checks that train.py makes before the first epoch."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,20 @@ def examine(
 
 
 def prepare(options: Options, network: Any, batches: dict[str, Any]) -> list[tuple[str, str]]:
-    """Check that the disk has room for what training a `keras.Model` writes; the terminal need say
-    nothing.
+    """Check that the disk has room for what training a `keras.Model` writes, and that there is a
+    GPU if one is asked for; the terminal need say nothing.
 
     Raises:
-        UserError: it hasn't.
+        UserError: there isn't.
     """
+    import keras  # three seconds, which --help should not take
+
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES", "-1")
+    if wanted not in ("", "-1") and not keras.distribution.list_devices("gpu"):
+        raise UserError(
+            f"CUDA_VISIBLE_DEVICES={wanted} asks for a GPU, and TensorFlow finds none. Install"
+            " TensorFlow with CUDA, as README.md says, or unset the variable to train on the CPU."
+        )
     # Two checkpoints and a third being written, of weights and twice as much of the optimizer; and
     # the best and the last model, and another being written.
     needed = 12 * 4 * network.count_params() + SPARE_BYTES
