@@ -25,5 +25,5 @@ def predict(arguments: list[str] | None = None) -> int:
     predictor = load(run)
     results = predictor.stream(paths)
     for package in rooms.packages("pass_on"):
-        results = package.pass_on(options, predictor, results)
+        results = package.pass_on(options, predictor, results)  # none is asked for before `write`
     return predictor.write(results, missing, options.top)

@@ -42,7 +42,7 @@ class TrainOptions(Options):
 
     validation_split: Annotated[float, Range(0.01, 0.9)] = 0.2
     """Share of every class kept for validation where there is no val/, chosen by a hash of each
-    image's content, so that adding images moves none."""
+    image's content, so that adding images moves hardly any."""
 
     cache: Annotated[Literal["auto", "memory", "disk", "off"], MAY_CHANGE_ON_RESUME] = "auto"
     """Where decoded images are kept: on disk for the next run, and in memory if they fit in a

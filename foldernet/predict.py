@@ -1,4 +1,4 @@
-"""Prediction: from a run to what answers for images."""
+"""`foldernet.load`: from a run to what answers for images."""
 
 import os
 import pkgutil

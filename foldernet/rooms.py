@@ -22,27 +22,27 @@ TASKS = {
 # Optional package's module -> what it has of the following. Of several modules that have the same,
 # the order is that of their lines.
 #
-#   Options: a dataclass of the options that it adds to a training, with ONLY_WITH to those of this
-#       class alone; of a module with pass_on, to a prediction
-#   folder(name), of a set that ships, which a mode learns from where no folder is named
+#   Options: a dataclass of the options that it adds to train.py, with ONLY_WITH in modes alone
+#       whose options are of that class; a module with pass_on adds its own to predict.py
+#   folder(name) -> path of an image set that ships, for modes where the user names no folder
 #
 # Before TensorFlow is imported:
 #   earlier_options(given) -> options of an earlier run, for those that aren't given
 #   ROWS: augmentations, of `foldernet.augmentations.Row`, drawn after those that there are
 #   preset(given) -> options, by name, that stand in for defaults where these are given, of modes
 #       that augment
-#   explain(options, error), which raises a better UserError than that there are no images
+#   SESSION: what surrounds `fit`, in place of `foldernet.training.session.Session`
+#   explain(options, error): raises a more helpful UserError than that there are no images
 #   exclude(options, dataset) -> Dataset
 #   choose(options, dataset) -> options, with what they leave open
 #
-# In the order of a training:
-#   SESSION: what surrounds `fit`, in place of `foldernet.training.session.Session`
+# Then, in the order of a training:
 #   examine(options, dataset, batches) -> Dataset, and (name, text) pairs for the terminal
 #   prepare(options, network, batches), before it is compiled -> (name, text) pairs
-#   split(stages) -> `foldernet.training.session.Stage`s, and (name, text) pairs
-#   adapt(session, task, stages) -> options, once it has changed what the task compiles with
-#   show_batches(task, dataset, batches, run), before the first epoch
-#   show_result(task, dataset, batches, model, run), of the best model
+#   add_stages(stages) -> `foldernet.training.session.Stage`s, and (name, text) pairs
+#   adapt(session, task, stages) -> options; it may replace `task.compile_arguments`
+#   draw_batches(task, dataset, batches, run), before the first epoch
+#   draw_result(task, dataset, batches, model, run), of the best model
 #   finish(task, dataset, batches, model, run, scores) -> more scores, after the report
 #
 # In prediction:
@@ -55,11 +55,11 @@ PACKAGES = {
     "foldernet.checks.levels": ["choose"],
     "foldernet.pretrained.choice": ["choose"],
     "foldernet.transfer.prepare": ["Options", "prepare"],
-    "foldernet.pretrained.stages": ["Options", "split"],
+    "foldernet.pretrained.stages": ["Options", "add_stages"],
     "foldernet.recipe.adapt": ["Options", "choose", "adapt"],
     "foldernet.resume.session": ["Options", "earlier_options", "SESSION"],
     "foldernet.photo_augmentation.rows": ["Options", "ROWS", "preset"],
-    "foldernet.figures.classifier": ["show_batches", "show_result"],
+    "foldernet.figures.classifier": ["draw_batches", "draw_result"],
     "foldernet.analysis.trust": ["finish"],
     "foldernet.analysis.html_report": ["finish"],
     "foldernet.export.onnx_file": ["finish", "opened"],

@@ -42,7 +42,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
     for package in rooms.packages("choose"):
         options = package.choose(options, dataset)
     options = session.options = options.with_defaults(images=len(dataset.splits["training"]))
-    task = rooms.task(options)
+    task = rooms.task(options)  # anew, of the options that are complete now
 
     if "tensorflow" not in sys.modules:
         terminal.status("Starting TensorFlow ...")
@@ -53,20 +53,20 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
 
     keras.utils.set_random_seed(options.seed)
     batches, facts = task.batches(dataset), []
-    for package in rooms.packages("examine"):
+    for package in rooms.packages("examine"):  # here every image is decoded, and kept in a store
         dataset, found = package.examine(options, dataset, batches)
         facts += found
     batches["training"].class_weight = task.class_weight(dataset)
-    task.measure(dataset, batches)
+    task.measure(dataset, batches)  # nothing, for a classifier
 
     network = task.network(dataset)
     for package in rooms.packages("prepare"):
         facts += package.prepare(options, network, batches)
     stages = [Stage(network, batches, options.epochs, options)]
-    for package in rooms.packages("split"):
-        stages, found = package.split(stages)
+    for package in rooms.packages("add_stages"):  # as a first epoch on a backbone's features
+        stages, found = package.add_stages(stages)
         facts += found
-    for package in rooms.packages("adapt"):
+    for package in rooms.packages("adapt"):  # it may replace task.compile_arguments
         options = session.options = package.adapt(session, task, stages)
     for stage in stages:
         stage.compile(task)
@@ -74,8 +74,8 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
     with session.opened_run(f"{options.mode}-{task.network_name}") as run:
         session.describe(options, dataset, task.files(dataset))
         summary.show_start(dataset, network, batches, run, facts + task.facts(dataset))
-        for package in rooms.packages("show_batches"):
-            package.show_batches(task, dataset, batches, run)
+        for package in rooms.packages("draw_batches"):
+            package.draw_batches(task, dataset, batches, run)
 
         ends = itertools.accumulate(stage.epochs for stage in stages)
         metadata, patience = task.metadata(dataset), options.early_stopping or options.epochs
@@ -89,11 +89,11 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
                     *stage.schedule,
                     best,
                     callbacks.Curves(run.logs),
-                    keras.callbacks.EarlyStopping(patience=patience),
+                    keras.callbacks.EarlyStopping(patience=patience),  # of val_loss
                     callbacks.ProgressLog(best, training, options.epochs),
                 ]
                 session.watch(training, watching, last=stage is stages[-1])
-                if session.ended:
+                if session.stage_is_done:  # before the interruption that is resumed from
                     continue
                 with contextlib.redirect_stdout(sys.stderr):  # Keras's progress is no result
                     stage.network.fit(
@@ -101,17 +101,18 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
                         validation_data=stage.batches["validation"],
                         initial_epoch=len(session.history),
                         epochs=end,
-                        shuffle=False,  # the batches are; this would shuffle their order, too
+                        shuffle=False,  # of the order of batches; their images are shuffled
                         verbose=0,  # ProgressLog shows the progress
                         callbacks=session.callbacks,
                     )
                 save_model(network, run.models / runs.LAST, metadata)
-                session.end()
-            scores = task.report(dataset, batches, model := best.load(), run)
+                session.end_stage()
+            model = best.load()
+            scores = task.report(dataset, batches, model, run)
             scores |= summary.pace(best.best_epoch, session.history, batches)
-            for package in rooms.packages("show_result"):
-                package.show_result(task, dataset, batches, model, run)
-            files.write_json(run.models / runs.METRICS, scores)  # whatever may fail from here on
+            for package in rooms.packages("draw_result"):
+                package.draw_result(task, dataset, batches, model, run)
+            files.write_json(run.models / runs.METRICS, scores)  # kept, if what follows fails
             for package in rooms.packages("finish"):
                 scores |= package.finish(task, dataset, batches, model, run, scores)
             files.write_json(run.models / runs.METRICS, scores)

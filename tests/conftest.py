@@ -42,7 +42,7 @@ def short_training(request, monkeypatch):
 
         from foldernet.networks import simpleconv3
 
-        left_out = {"show_batches", "show_result", "finish"}
+        left_out = {"draw_batches", "draw_result", "finish"}
         short = {name: [*{*has} - left_out] for name, has in rooms.PACKAGES.items()}
         monkeypatch.setattr(rooms, "PACKAGES", short)
         monkeypatch.setattr(simpleconv3, "simpleconv3", one_convolution)

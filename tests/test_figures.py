@@ -140,10 +140,10 @@ def test_names_that_no_font_can_write_are_numbered_and_told(capsys, monkeypatch)
     batch = np.zeros((4, 8, 8, 3), "uint8"), np.eye(4)
     monkeypatch.setattr(classifier, "show", lambda run, name, figure: texts(figure))
     batches, task = {"training": [batch]}, Classify(Classify.Options())
-    classifier.show_batches(task, Dataset(Path(), classes, {}), batches, None)
+    classifier.draw_batches(task, Dataset(Path(), classes, {}), batches, None)
     told = capsys.readouterr().err
     assert "class 1 is '猫', class 2 is '고양이', class 3 is 'ไทย'" in told
-    classifier.show_batches(task, Dataset(Path(), ("a", "b", "c", "é"), {}), batches, None)
+    classifier.draw_batches(task, Dataset(Path(), ("a", "b", "c", "é"), {}), batches, None)
     assert capsys.readouterr().err == ""
 
 
@@ -226,7 +226,7 @@ def test_the_filters_drawn_are_those_of_the_first_convolution_in_nested_models_t
     drawn, run = {}, SimpleNamespace(models=tmp_path)
     monkeypatch.setattr(classifier, "show", lambda _, name, figure: drawn.update({name: figure}))
     dataset = Dataset(tmp_path, ("a", "b"), {})
-    classifier.show_result(task, dataset, {"validation": batches}, model, run)
+    classifier.draw_result(task, dataset, {"validation": batches}, model, run)
     assert drawn["first_layer_filters"].get_suptitle() == "Filters of first"
 
 

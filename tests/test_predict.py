@@ -204,7 +204,7 @@ def test_pixels_are_resized_and_converted_as_those_of_a_file(classifier, tmp_pat
     image.save(tmp_path / "image.png")
     expected = classifier.read(tmp_path / "image.png")
     for source in (pixels, image, (tmp_path / "image.png").read_bytes()):
-        ((_, drawn),) = classifier.drawn(source)
+        ((_, drawn),) = classifier.named_images(source)
         np.testing.assert_array_equal(drawn, expected)
 
 
@@ -214,7 +214,7 @@ def test_a_pillow_image_is_put_upright_and_left_as_it_is(classifier, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (200, 320, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "image.png", exif=exif)
     with Image.open(tmp_path / "image.png") as image:
-        ((_, pixels),) = classifier.drawn(image)
+        ((_, pixels),) = classifier.named_images(image)
         assert image.size == (320, 200)
     np.testing.assert_array_equal(pixels, classifier.read(tmp_path / "image.png"))
 

@@ -106,7 +106,7 @@ def test_an_image_that_cannot_be_read_has_an_error_and_the_others_answers(client
 
 
 def test_an_image_that_cannot_be_read_leaves_nothing_of_it_in_memory(served):
-    ((_, error),) = memory.drawn(served.predictor, b"no image")
+    ((_, error),) = memory.named_images(served.predictor, b"no image")
     assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
 
 

@@ -68,7 +68,7 @@ class BlurFilter(Predictor):
 
     def stream(self, images: Any) -> Iterator[Blurred]:
         """As `predict`, one after another; one that can't be read gets an error."""
-        for name, pixels in map(self._with_pixels, self.drawn(images)):
+        for name, pixels in map(self._with_pixels, self.named_images(images)):
             if isinstance(pixels, ImageError):
                 yield Blurred(name, error=pixels.reason)
             else:

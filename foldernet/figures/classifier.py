@@ -25,7 +25,7 @@ SHOWN_IMAGES = 32
 COLUMNS = ("file", "split", "label", "predicted", "probability", "ranking")
 
 
-def show_batches(task: Task, dataset: Dataset, batches: dict, run: Run) -> None:
+def draw_batches(task: Task, dataset: Dataset, batches: dict, run: Run) -> None:
     """Draw the first training batch of a classifier as the network will see it, and say which
     names of classes no font can show."""
     if not isinstance(task, Classify):
@@ -163,7 +163,7 @@ def write_predictions(table: Path, dataset: Dataset, batches: dict, outputs: dic
     files.write_csv(table, rows)
 
 
-def show_result(task: Task, dataset: Dataset, batches: dict, model: keras.Model, run: Run) -> None:
+def draw_result(task: Task, dataset: Dataset, batches: dict, model: keras.Model, run: Run) -> None:
     """Write every prediction of a classifier down, and draw what it confuses, its worst mistakes,
     and the filters that it has learned.
 

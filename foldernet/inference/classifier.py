@@ -88,5 +88,5 @@ class Classifier(Predictor):
 
     def is_unknown(self, features: np.ndarray, probabilities: np.ndarray) -> bool:
         """Whether an image is unlike the training images, or the network unsure of it. What
-        `foldernet.load` puts in its place can tell; this can't."""
+        a package's `extend` puts in its place can tell; this can't."""
         return False

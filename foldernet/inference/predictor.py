@@ -116,7 +116,8 @@ class Predictor:
         """Predict one image, or several.
 
         Args:
-            images: paths, or whatever else `foldernet.interchange.memory.drawn` takes, one or many.
+            images: paths, or whatever else `foldernet.interchange.memory.named_images` takes, one
+                or many.
 
         Returns:
             An answer for each image, and so a list of one for one image. An image that can't be
@@ -132,13 +133,13 @@ class Predictor:
 
     def stream(self, images: Any) -> Iterator[Prediction]:
         """As `predict`, batch after batch, so that any number of images fits in memory."""
-        drawn = self.drawn(images)
-        while batch := list(islice(drawn, BATCH_SIZE)):
+        named = self.named_images(images)
+        while batch := list(islice(named, BATCH_SIZE)):
             yield from self.answers(list(threads.map(self._with_pixels, batch)))
 
-    def drawn(self, images: Iterable[str | os.PathLike]) -> Iterator[tuple[str, Any]]:
-        """Each image's name, and its path or pixels. `foldernet.load` puts in its place what takes
-        more than paths."""
+    def named_images(self, images: Iterable[str | os.PathLike]) -> Iterator[tuple[str, Any]]:
+        """Each image's name, and its path or pixels. A package's `extend` puts in its place what
+        takes more than paths."""
         return ((os.fsdecode(path), os.fsdecode(path)) for path in images)
 
     def answer(self, path: str, features: np.ndarray, outputs: np.ndarray) -> Prediction:
@@ -168,8 +169,8 @@ class Predictor:
                 terminal.result(f"{printable(result.path)}: {result.line(top)}")
         return status
 
-    def _with_pixels(self, drawn: tuple[str, Any]) -> tuple[str, np.ndarray | ImageError]:
-        name, image = drawn
+    def _with_pixels(self, named: tuple[str, Any]) -> tuple[str, np.ndarray | ImageError]:
+        name, image = named
         try:
             return name, self.read(image) if isinstance(image, str) else image
         except ImageError as error:

@@ -21,11 +21,11 @@ PATH = (str, os.PathLike)
 
 
 def extend(predictor: Any) -> None:
-    """Have a predictor take whatever `drawn` takes."""
-    predictor.drawn = functools.partial(drawn, predictor)
+    """Have a predictor take whatever `named_images` takes."""
+    predictor.named_images = functools.partial(named_images, predictor)
 
 
-def drawn(predictor: Any, images: Source | Iterable[Source]) -> Iterator[tuple[str, Any]]:
+def named_images(predictor: Any, images: Source | Iterable[Source]) -> Iterator[tuple[str, Any]]:
     """One image or several, each with its name.
 
     Args:

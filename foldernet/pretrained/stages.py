@@ -13,7 +13,7 @@ FEW = 20  # validation images, with fewer of which cross-validation says more
 LAST = 0.25  # the share of its layers that --fine-tune last trains, counted from the output
 
 
-def split(stages: list[Stage]) -> tuple[list[Stage], list[tuple[str, str]]]:
+def add_stages(stages: list[Stage]) -> tuple[list[Stage], list[tuple[str, str]]]:
     """Solve the last layer of a pretrained network, and have it scored before the rest is trained.
 
     The first epoch is of the last layer alone, on features that are computed once, and changes

@@ -23,7 +23,7 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         session: a `foldernet.resume.session.ResumableSession` with an opened run, to whose folder
             the state goes, and from where it is resumed. Its options say how often; its history
-            gets the logs of the epochs before, and `ended` is set if there are none left to train.
+            gets the logs of the epochs before, and `stage_is_done` is set if none are left.
             Those of its callbacks with a state of their own name the attributes that make it up,
             JSON or arrays, in an attribute `kept`.
         batches: the training iterator.
@@ -40,7 +40,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.signal = self.written = None
         if state:
             self.history += state.history
-            session.ended = state.epoch >= session.options.epochs
+            session.stage_is_done = state.epoch >= session.options.epochs
             self._restore_callbacks(state)
 
     def on_epoch_begin(self, epoch, logs=None):

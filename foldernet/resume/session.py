@@ -119,7 +119,7 @@ class ResumableSession(Session):
             self.checkpoint = Checkpoint(self, batches)
             self.callbacks.insert(0, self.checkpoint)
         else:  # it is soon done once more, unless the last one has begun
-            self.ended = self.options.resume and bool(states.written(self.run.models))
+            self.stage_is_done = self.options.resume and bool(states.written(self.run.models))
 
     @contextlib.contextmanager
     def running(self):
@@ -147,7 +147,7 @@ class ResumableSession(Session):
                 signal.signal(number, handler)
 
     def _stop(self, number, _frame):
-        if self.checkpoint is None or self.ended:  # the rest can soon be done again
+        if self.checkpoint is None or self.stage_is_done:  # the rest can soon be done again
             raise self.stopped(number)
         if self.checkpoint.signal:
             os._exit(128 + number)
@@ -165,8 +165,8 @@ class ResumableSession(Session):
         """What continues the run."""
         return f"python train.py --resume --name {self.run.name}"
 
-    def end(self):
-        super().end()
+    def end_stage(self):
+        super().end_stage()
         if self.checkpoint:
             self.checkpoint.end()
 

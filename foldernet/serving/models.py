@@ -149,7 +149,7 @@ class BatchQueue:
 def _decoded(predictor: Any, images: list[Upload]) -> list[tuple[str, np.ndarray | ImageError]]:
     def decode(image: Upload) -> tuple[str, np.ndarray | ImageError]:
         name, content = image
-        ((_, pixels),) = memory.drawn(predictor, bytes(content))
+        ((_, pixels),) = memory.named_images(predictor, bytes(content))
         return name, pixels
 
     return list(DECODERS.map(decode, images))

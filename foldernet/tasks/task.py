@@ -15,14 +15,14 @@ if TYPE_CHECKING:  # TensorFlow takes three seconds; a wrong folder is answered 
 
     from foldernet.training.runs import Run
 
-Batches = dict[str, Any]  # split -> iterator of `foldernet.batches`
+BatchesOfSplits = dict[str, Any]  # split -> iterator of `foldernet.batches`
 
 
 class Task:
     """A mode of `train.py`; this one reads folders of classes and predicts numbers.
 
-    `train` calls the methods in the order in which they stand here. Up to `files` they do without
-    TensorFlow, and the module of a mode may not import it, so that `--help` answers at once.
+    `train` calls these methods. Those before `augmentation` do without TensorFlow, and the module
+    of a mode may not import it, so that `--help` answers at once.
 
     Attributes:
         Options: the mode's options, a dataclass.
@@ -74,7 +74,7 @@ class Task:
         """Arguments of `ImageDataGenerator` for the training images."""
         return {}
 
-    def batches(self, dataset: Dataset) -> Batches:
+    def batches(self, dataset: Dataset) -> BatchesOfSplits:
         """Batches of each split for `fit`."""
         options, batches = self.options, {}
         size = (options.image_size, options.image_size)
@@ -98,7 +98,7 @@ class Task:
         generator = ImageDataGenerator(dtype="uint8", cache=self.options.cache, **augmentation)
         return generator.flow_from_directory(images, **self.rule, **options)
 
-    def measure(self, dataset: Dataset, batches: Batches) -> None:
+    def measure(self, dataset: Dataset, batches: BatchesOfSplits) -> None:
         """Learn from the images what training is set by; nothing by default."""
 
     def network(self, dataset: Dataset) -> "keras.Model":
@@ -133,7 +133,7 @@ class Task:
         return {"mode": self.options.mode, "size": 2 * [self.options.image_size], **self.rule}
 
     def report(
-        self, dataset: Dataset, batches: Batches, model: "keras.Model", run: "Run"
+        self, dataset: Dataset, batches: BatchesOfSplits, model: "keras.Model", run: "Run"
     ) -> dict[str, Any]:
         """Score the best model for metrics.json, and draw what it learned."""
         model.compile(loss="mse")

@@ -39,15 +39,15 @@ class Stage:
 
 
 class Session:
-    """One training. `train` calls the methods in the order in which they stand here.
+    """One training, of which `train` calls these methods.
 
     Attributes:
         options: of the training.
         began: when it did, by time.perf_counter(); resumed, this part of it.
         run: which is trained; there once `opened_run` is entered.
         callbacks: for `fit`; there from `watch` on.
-        history: each epoch's logs so far.
-        ended: whether the stage has nothing left to train.
+        history: each epoch's logs so far; a callback of `watch` adds to it.
+        stage_is_done: whether it has nothing left to train.
 
     Raises:
         UserError: the run's name can't name a folder.
@@ -58,7 +58,7 @@ class Session:
             runs.check_name(options.name)
         self.options, self.began = options, time.perf_counter()
         self.history: list[dict[str, float]] = []
-        self.ended = False
+        self.stage_is_done = False
 
     def opened_run(self, default_name: str) -> contextlib.AbstractContextManager[runs.Run]:
         """The folders of the run, with nobody else writing to them."""
@@ -66,7 +66,7 @@ class Session:
         return runs.locked(self.run)
 
     def describe(self, options: TrainOptions, dataset: Dataset, paths: dict[str, str]) -> None:
-        """Write down how the run is made, for those who repeat it: nothing.
+        """Write down how the run is made, for those who repeat it; here, nothing.
 
         Args:
             paths: name -> path of every file that it is made of.
@@ -81,12 +81,12 @@ class Session:
         from foldernet.training.callbacks import history_file
 
         file = history_file(self.run.models / "history.csv", self.history)
-        self.callbacks, self.ended = [*callbacks, file], False
+        self.callbacks, self.stage_is_done = [*callbacks, file], False
 
     def running(self) -> contextlib.AbstractContextManager:
         """What `fit` and the report run in."""
         return contextlib.nullcontext()
 
-    def end(self) -> None:
+    def end_stage(self) -> None:
         """The stage has ended; after the last one, only the report is left."""
-        self.ended = True
+        self.stage_is_done = True
