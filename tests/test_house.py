@@ -192,12 +192,17 @@ def test_a_network_of_the_users_own_is_named_by_its_path(stripes_folder):
     [
         (["--model", "simpelconv3"], "no network 'simpelconv3'; did you mean 'simpleconv3'?"),
         (["--model", "gone.py"], "no file 'gone.py'"),
+        (["--model", "other.py"], "'other.py' has no function 'other', named like its file"),
+        (["--model", "logits.py"], "The outputs of the network 'logits.py' are no probabilities"),
         (["--model", "simpleconv3:huge"], "no variant 'huge'"),
         (["--model-options", "momentum=1"], "unexpected keyword argument 'momentum'"),
         (["--model-options", "momentum"], "Expected name=value"),
     ],
 )
 def test_a_wrong_network_gets_one_sentence(options, told, stripes_folder, capsys):
+    Path("other.py").write_text(MLP)
+    logits = MLP.replace("def mlp", "def logits").replace(', activation="softmax"', "")
+    Path("logits.py").write_text(logits)
     assert train.main([str(stripes_folder), *QUICK, *options]) == 1
     output = capsys.readouterr()
     assert told in output.err

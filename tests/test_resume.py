@@ -236,6 +236,13 @@ def test_a_finished_run_goes_on_as_a_longer_one_if_more_epochs_are_asked_for(
         assert Path("models/more/best.keras").read_bytes() == best
 
 
+def test_an_option_that_came_with_an_update_is_its_default_in_a_run_from_before(halted):
+    config = json.loads((halted / "config.json").read_text())
+    del config["config"]["vertical_flip"], config["config"]["clip_norm"]
+    (halted / "config.json").write_text(json.dumps(config))
+    assert train.main(["--resume"]) == 0
+
+
 def test_a_run_that_has_the_epochs_that_are_asked_for_ends_with_its_report(halted):
     best = (halted / "best.keras").read_bytes()
     assert train.main(["--resume", "--epochs", "1"]) == 0

@@ -85,7 +85,8 @@ def finish(
 def join_label_issues(folder: Path) -> None:
     """Put what stands in a run's label_issues.csv into its report, if there is one."""
     if (path := folder / FILE).exists():
-        issues = PAGES.get_template("label_issues.html").render(issues=_rows(folder / LABEL_ISSUES))
+        known = {"issues": _rows(folder / LABEL_ISSUES), "folder": shlex.quote(folder.as_posix())}
+        issues = PAGES.get_template("label_issues.html").render(known)
         pattern = r'(?s)<section id="label-issues">.*?</section>'
         page = re.sub(pattern, lambda _: issues, path.read_text(encoding="utf-8"))
         write_whole(path, lambda at: at.write_text(page, encoding="utf-8"))

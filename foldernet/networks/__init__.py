@@ -14,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from foldernet import option_types
 from foldernet.terminal import UserError, listed
 
@@ -62,10 +64,14 @@ def build(
     Raises:
         UserError: an unknown variant or option, or the network doesn't fit.
     """
+    import keras
+
     name, variant = _parts(model)
     own = name.endswith(".py")
     names = runpy.run_path(name) if own else vars(import_module(f"{__name__}.{name}"))
-    function, variants = names[check_name(model)], names.get("VARIANTS", {})
+    function, variants = names.get(check_name(model)), names.get("VARIANTS", {})
+    if not function:
+        raise UserError(f"'{name}' has no function '{check_name(model)}', named like its file.")
     if variant and variant not in variants:
         has = f". It has {listed(variants, at_most=50) or 'no variants'}."
         hint = option_types.nearest(variant, variants, has)
@@ -84,6 +90,13 @@ def build(
             f"The network '{name}' turns {network.input_shape} into {network.output_shape}."
             f" Expected {(None, *input_shape)} into {(None, classes)}, probabilities of classes."
         )
+    if getattr(network.layers[-1], "activation", None) is not keras.activations.softmax:
+        noise = np.random.default_rng(0).uniform(0, 255, (1, *input_shape))
+        if not np.isclose(total := float(np.sum(network(noise, training=False))), 1, atol=0.01):
+            raise UserError(
+                f"The outputs of the network '{name}' are no probabilities: they add up to"
+                f" {total:.3g}, not 1. End it with a softmax."
+            )
     return network
 
 

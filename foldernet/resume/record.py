@@ -114,7 +114,9 @@ def check_resumable(options: TrainOptions) -> None:
     """Raise UserError if the options would change the run, or ask for no more than it has done, or
     its images aren't where they were."""
     run, Options = Run(options.name), type(options)
-    before = option_types.converted(Options, options_in(run.models / CONFIG))
+    # An option that came later was, then, what it is by default.
+    defaults = {field.name: field.default for field in dataclasses.fields(Options)}
+    before = defaults | option_types.converted(Options, options_in(run.models / CONFIG))
     changed = [
         f"{option_types.flag(name)} {getattr(options, name)} (it was {before.get(name)})"
         for name, (_, marks) in option_types.fields(Options).items()
