@@ -205,8 +205,7 @@ def test_predictions_of_evil_names_cannot_steer_the_terminal(output, capsys):
     ]
     options = {output[2:]: Path("-")} if output else {}
     options = rooms.predict_options()(paths=("x.png",), **options)
-    network = SimpleNamespace(output_shape=[(None, 8), (None, 2)])
-    predictor = SimpleNamespace(Result=ClassPrediction, network=network)
+    predictor = SimpleNamespace(Result=ClassPrediction, classes=(EVIL, "cat"))
     left = writers.pass_on(options, predictor, told)
     assert Classifier.write(left, [EVIL], options.top) == 1
     output = capsys.readouterr()
