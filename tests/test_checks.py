@@ -304,7 +304,7 @@ def test_the_range_of_16_bit_images_is_the_datasets_own_and_kept(tmp_path, monke
         )
         assert told == (name == "own")
         image = tmp_path / "set/bright/0.png"
-        ((_, file),) = foldernet.load(name).drawn(str(image))
+        ((_, file),) = foldernet.load(name).named_images(str(image))
         pixels = foldernet.load(name).read(file)
         levels = np.asarray(Image.open(image)).astype(int) * 256 // (level + 1)
         np.testing.assert_array_equal(pixels, read_image(image, (16, 16), white_level=level))

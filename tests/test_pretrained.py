@@ -246,7 +246,7 @@ def test_features_are_computed_once_and_the_rest_is_frozen(tmp_path, monkeypatch
         task, dataset = rooms.task(options.with_defaults(12)), folders.find(folder)
         network = task.network(dataset)
         whole = Stage(network, task.batches(dataset), 9, task.options)
-        split, facts = stages.split([whole])
+        split, facts = stages.add_stages([whole])
         assert [stage.epochs for stage in split] == ([9] if split == [whole] else [1, 8])
         trained = {layer.name for layer in network.layers if layer.trainable_weights}
         return network.get_layer("predictions").get_weights(), trained, dict(facts)
