@@ -1,6 +1,7 @@
 """Processes for tests, which needn't wait five seconds for TensorFlow: forked from one that has
 imported it and Keras, and nothing of ours. From there on they are what `python` starts."""
 
+import contextlib
 import json
 import os
 import signal
@@ -97,7 +98,9 @@ class Program:
         return self.said, self.told
 
     def send_signal(self, number: int):
-        os.kill(self.pid, number)
+        """Of a program that has ended by itself, nothing, as with `subprocess.Popen`."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def kill(self):
         self.send_signal(signal.SIGKILL)
