@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
-from foldernet.option_types import Options, Range
+from foldernet.option_types import BaseOptions, Range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,13 +115,13 @@ ROWS = [
 ]  # fmt: skip
 
 
-def options_of(rows: Sequence[Row]) -> type[Options]:
+def options_of(rows: Sequence[Row]) -> type[BaseOptions]:
     """A dataclass with an option for each row."""
     fields = []
     for row in rows:
         about = tyro.conf.arg(help=row.help, help_behavior_hint="" if row.default is None else None)
         fields.append((row.name, Annotated[row.type, row.range, about], row.default))
-    return dataclasses.make_dataclass("Rows", fields, bases=(Options,), frozen=True)
+    return dataclasses.make_dataclass("Rows", fields, bases=(BaseOptions,), frozen=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import tyro
 
 from foldernet import option_types
-from foldernet.option_types import Options
+from foldernet.option_types import BaseOptions
 from foldernet.terminal import UserError
 
 # tyro keeps the line breaks of indented docstrings: in `get_field_docstring` it joins lines before
@@ -34,7 +34,7 @@ def peek(arguments: list[str] | None) -> dict[str, Any]:
 
 
 def parse(
-    owner: type[Options],
+    owner: type[BaseOptions],
     arguments: list[str] | None,
     command: str,
     earlier: dict[str, Any] | None = None,
@@ -83,7 +83,7 @@ def parse(
     return options
 
 
-def _check_names(owner: type[Options], arguments: list[str], modes_with: Callable) -> None:
+def _check_names(owner: type[BaseOptions], arguments: list[str], modes_with: Callable) -> None:
     """Raise UserError if there is no option of a name that was typed."""
     known = ["--help", "-h"]
     for name, (_, marks) in option_types.fields(owner).items():

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+from tyro.conf import arg
+
 from foldernet.terminal import UserError, listed
 
 
@@ -24,8 +26,13 @@ class Range:
 MAY_CHANGE_ON_RESUME = "may change when a run is resumed"
 
 
+def shown_as(metavar: str = "", *aliases: str):
+    """How the help shows an option whose default is to have none."""
+    return arg(metavar=metavar or None, help_behavior_hint="", aliases=aliases)
+
+
 @dataclasses.dataclass(frozen=True)
-class Options:
+class BaseOptions:
     """The base of options classes.
 
     A field is `name: Annotated[type, *marks] = default`, and the string below it is its help. Marks
@@ -41,7 +48,7 @@ class Options:
                 _check(flag(name), value, kind, marks)
 
 
-def fields(owner: type[Options]) -> dict[str, tuple[Any, tuple]]:
+def fields(owner: type[BaseOptions]) -> dict[str, tuple[Any, tuple]]:
     """Name -> the type, without None, and the marks of each option."""
     kinds, marked = typing.get_type_hints(owner), typing.get_type_hints(owner, include_extras=True)
     names = owner.__dataclass_fields__
@@ -71,7 +78,7 @@ def _check(option: str, value: Any, kind: Any, marks: tuple) -> None:
             raise UserError(f"{option}: the lower number comes first, {value[-1]} {value[0]}.")
 
 
-def converted(owner: type[Options], values: dict[str, Any]) -> dict[str, Any]:
+def converted(owner: type[BaseOptions], values: dict[str, Any]) -> dict[str, Any]:
     """Values by name, as the fields of `owner` have them: what JSON or a caller from Python gives
     as a list or text may be a tuple or path.
 

@@ -7,19 +7,14 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 from foldernet.augmentations import AugmentationOptions
-from foldernet.option_types import MAY_CHANGE_ON_RESUME, Options, Range
+from foldernet.option_types import MAY_CHANGE_ON_RESUME, BaseOptions, Range, shown_as
 from foldernet.terminal import UserError
 
 IMAGE_SIZE, EPOCHS = 48, 25  # where nothing suits a network better
 
 
-def shown_as(metavar: str = "", *aliases: str):
-    """How the help shows an option whose default is to have none."""
-    return arg(metavar=metavar or None, help_behavior_hint="", aliases=aliases)
-
-
 @dataclasses.dataclass(frozen=True)
-class TrainOptions(Options):
+class TrainOptions(BaseOptions):
     """Train a Keras network on a folder of images, one folder per class."""
 
     data: Annotated[Positional[Path | None], shown_as("[DATA]"), MAY_CHANGE_ON_RESUME] = None
@@ -130,7 +125,7 @@ class ClassifyOptions(AugmentationOptions, TrainOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictOptions(Options):
+class PredictOptions(BaseOptions):
     """Say which class is on images, with the newest classifier that was trained or another; or blur
     them, with a --run of the blur mode."""
 

@@ -9,7 +9,7 @@ from tyro.conf import arg
 
 from foldernet.augmentations import ROWS, AugmentationOptions
 from foldernet.datasets.image_list import Dataset
-from foldernet.option_types import Options, converted
+from foldernet.option_types import BaseOptions, converted
 from foldernet.options import PredictOptions, TrainOptions
 from foldernet.tasks.task import Task
 from foldernet.terminal import UserError, listed
@@ -146,7 +146,7 @@ def predict_options() -> type[PredictOptions]:
     return with_options(PredictOptions, packages("pass_on"))
 
 
-def with_options(own: type[Options], adding: list[ModuleType]) -> type:
+def with_options(own: type[BaseOptions], adding: list[ModuleType]) -> type:
     """Options with those of packages, and with a --mode, if there is one, that lists the modes."""
     # Last in the help come the options of the first base.
     added = [each.Options for each in adding if issubclass(own, getattr(each, "ONLY_WITH", own))]

@@ -10,8 +10,7 @@ import numpy as np
 
 from foldernet import terminal
 from foldernet.analysis import unknown
-from foldernet.option_types import Range
-from foldernet.options import shown_as
+from foldernet.option_types import Range, shown_as
 
 MOST = 5000  # numbers that are kept of validation images
 

@@ -11,7 +11,7 @@ from foldernet.analysis import unknown
 from foldernet.datasets import folders
 from foldernet.datasets.image_list import ImageList
 from foldernet.interchange import writers
-from foldernet.options import shown_as
+from foldernet.option_types import shown_as
 from foldernet.predict import load
 from foldernet.terminal import UserError
 from foldernet.train import make_options

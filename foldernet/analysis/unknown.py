@@ -12,8 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from foldernet.option_types import Options as BaseOptions
-from foldernet.option_types import Range
+from foldernet.option_types import BaseOptions, Range
 from foldernet.terminal import UserError
 
 HIGH = 0.95  # share of validation images that are less strange than what counts as 1

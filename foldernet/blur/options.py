@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from foldernet.option_types import MAY_CHANGE_ON_RESUME, Range
-from foldernet.options import TrainOptions, shown_as
+from foldernet.option_types import MAY_CHANGE_ON_RESUME, Range, shown_as
+from foldernet.options import TrainOptions
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional
 
-from foldernet.option_types import MAY_CHANGE_ON_RESUME, Range
-from foldernet.option_types import Options as BaseOptions
-from foldernet.options import shown_as
+from foldernet.option_types import MAY_CHANGE_ON_RESUME, BaseOptions, Range, shown_as
 
 
 @dataclasses.dataclass(frozen=True)

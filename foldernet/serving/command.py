@@ -10,8 +10,7 @@ from tyro.conf import Positional
 
 from foldernet import command_line, terminal
 from foldernet.checks.options import Options as Limits
-from foldernet.option_types import Range
-from foldernet.options import shown_as
+from foldernet.option_types import Range, shown_as
 from foldernet.predict import load
 from foldernet.terminal import UserError
 

@@ -7,8 +7,7 @@ from typing import Annotated
 from tyro.conf import UseAppendAction
 
 from foldernet import terminal
-from foldernet.option_types import Options as BaseOptions
-from foldernet.options import shown_as
+from foldernet.option_types import BaseOptions, shown_as
 from foldernet.training import runs
 
 
