@@ -116,15 +116,14 @@ ROWS = [
 
 
 def options_of(rows: Sequence[Row]) -> type[BaseOptions]:
-    """A dataclass with an option for each row."""
-    fields = []
+    """A class with an option for each row."""
+    kinds, defaults = {}, {row.name: row.default for row in rows}
     for row in rows:
         about = tyro.conf.arg(help=row.help, help_behavior_hint="" if row.default is None else None)
-        fields.append((row.name, Annotated[row.type, row.range, about], row.default))
-    return dataclasses.make_dataclass("Rows", fields, bases=(BaseOptions,), frozen=True)
+        kinds[row.name] = Annotated[row.type, row.range, about]
+    return type("Rows", (BaseOptions,), {"__annotations__": kinds} | defaults)
 
 
-@dataclasses.dataclass(frozen=True)
 class AugmentationOptions(options_of(ROWS)):
     """Augmentation of the training images, drawn anew for each image in each epoch. Validation
     images are never changed."""

@@ -31,9 +31,9 @@ def shown_as(metavar: str = "", *aliases: str):
     return arg(metavar=metavar or None, help_behavior_hint="", aliases=aliases)
 
 
-@dataclasses.dataclass(frozen=True)
+@typing.dataclass_transform(frozen_default=True)
 class BaseOptions:
-    """The base of options classes.
+    """The base of options classes, each of which is a frozen dataclass.
 
     A field is `name: Annotated[type, *marks] = default`, and the string below it is its help. Marks
     are a `Range`, `MAY_CHANGE_ON_RESUME`, and those of tyro.
@@ -41,6 +41,9 @@ class BaseOptions:
     Raises:
         UserError: a value is outside its range, or isn't one of its choices.
     """
+
+    def __init_subclass__(cls):
+        dataclasses.dataclass(frozen=True)(cls)
 
     def __post_init__(self):
         for name, (kind, marks) in fields(type(self)).items():

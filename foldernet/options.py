@@ -13,7 +13,6 @@ from foldernet.terminal import UserError
 IMAGE_SIZE, EPOCHS = 48, 25  # where nothing suits a network better
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainOptions(BaseOptions):
     """Train a Keras network on a folder of images, one folder per class."""
 
@@ -87,7 +86,6 @@ class TrainOptions(BaseOptions):
         return dataclasses.replace(self, **unset)
 
 
-@dataclasses.dataclass(frozen=True)
 class ClassifyOptions(AugmentationOptions, TrainOptions):
     """Train a Keras network on a folder of images, one folder per class."""
 
@@ -124,7 +122,6 @@ class ClassifyOptions(AugmentationOptions, TrainOptions):
     """balanced lets images of rare classes count for more, so that all classes weigh the same."""
 
 
-@dataclasses.dataclass(frozen=True)
 class PredictOptions(BaseOptions):
     """Say which class is on images, with the newest classifier that was trained or another; or blur
     them, with a --run of the blur mode."""

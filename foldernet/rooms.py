@@ -1,6 +1,5 @@
 """The tables of modes and optional packages: take out a line and its folder, and the rest works."""
 
-import dataclasses
 import pkgutil
 from types import ModuleType
 from typing import Annotated, Literal
@@ -22,8 +21,8 @@ TASKS = {
 # Optional package's module -> what it has of the following. Of several modules that have the same,
 # the order is that of their lines.
 #
-#   Options: a dataclass of the options that it adds to train.py, with ONLY_WITH in modes alone
-#       whose options are of that class; a module with pass_on adds its own to predict.py
+#   Options: a class of the options that it adds to train.py, with ONLY_WITH in modes alone whose
+#       options are of that class; a module with pass_on adds its own to predict.py
 #   folder(name) -> path of an image set that ships, for modes where the user names no folder
 #
 # Before TensorFlow is imported:
@@ -154,7 +153,7 @@ def with_options(own: type[BaseOptions], adding: list[ModuleType]) -> type:
     if hasattr(own, "mode"):
         mode = Annotated[Literal[*TASKS], arg(help="What is learned.")]
         namespace |= {"__annotations__": {"mode": mode}, "mode": own.mode}
-    return dataclasses.dataclass(frozen=True)(type(own.__name__, (*added, own), namespace))
+    return type(own.__name__, (*added, own), namespace)
 
 
 def modes_with(option: str) -> list[str]:

@@ -15,7 +15,6 @@ from foldernet.option_types import Range, shown_as
 MOST = 5000  # numbers that are kept of validation images
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(unknown.Options):
     """Answers."""
 

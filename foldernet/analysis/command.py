@@ -1,6 +1,5 @@
 """The function behind evaluate.py and `foldernet evaluate`, and its options."""
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,6 @@ from foldernet.train import make_options
 from foldernet.training import model_file, runs
 
 
-@dataclasses.dataclass(frozen=True)
 class EvaluateOptions(unknown.Options, writers.Options):
     """Score a trained classifier on labeled images: accuracy with its interval, calibration,
     classes and confusions; or find labels that look wrong."""

@@ -7,7 +7,6 @@ images, and the squares of what is beyond it are added: which of them tells depe
 stranger, as `benchmarks/unknown.py` shows.
 """
 
-import dataclasses
 from typing import Annotated, Any
 
 import numpy as np
@@ -21,7 +20,6 @@ SMALLEST = 1e-6  # spread of a feature, which may be the same of all images
 TOLERANCE = 1e-3  # by which a score may differ where images are computed in other batches
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(BaseOptions):
     """Strange images."""
 

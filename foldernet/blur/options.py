@@ -1,6 +1,5 @@
 """The options of --mode blur."""
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +9,6 @@ from foldernet.option_types import MAY_CHANGE_ON_RESUME, Range, shown_as
 from foldernet.options import TrainOptions
 
 
-@dataclasses.dataclass(frozen=True)
 class BlurOptions(TrainOptions):
     """Learn the one filter that turns images into their blurred versions."""
 

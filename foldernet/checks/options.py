@@ -1,6 +1,5 @@
 """The options of check.py, and what the checks add to those of training and prediction."""
 
-import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,6 @@ from tyro.conf import Positional
 from foldernet.option_types import MAY_CHANGE_ON_RESUME, BaseOptions, Range, shown_as
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(BaseOptions):
     """Limits of images."""
 
@@ -25,7 +23,6 @@ class Options(BaseOptions):
         limits.allow(self.megapixels, "--megapixels")
 
 
-@dataclasses.dataclass(frozen=True)
 class StrictOptions(Options):
     """Checks before training."""
 
@@ -33,7 +30,6 @@ class StrictOptions(Options):
     """Make it an error if an image can't be read or would be left out; check.py names them."""
 
 
-@dataclasses.dataclass(frozen=True)
 class CheckOptions(StrictOptions):
     """Read every image of a folder as train.py does, and report what is wrong with them. Findings
     go to quarantine.csv in that folder, which train.py obeys; no image is touched. A class

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import dataclasses
 import itertools
 import json
 import os
@@ -22,7 +21,6 @@ from foldernet.terminal import UserError
 STANDARD_OUTPUT = Path("-")
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(BaseOptions):
     """Files of predictions."""
 

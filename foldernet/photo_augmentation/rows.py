@@ -1,6 +1,5 @@
 """The rows that photographs want, and the presets of --augment."""
 
-import dataclasses
 from typing import Any, Literal
 
 from foldernet import augmentations
@@ -37,7 +36,6 @@ ROWS = (
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(augmentations.options_of(ROWS)):
     """Augmentation of photographs."""
 

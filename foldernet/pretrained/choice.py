@@ -37,7 +37,6 @@ EPOCHS = {"head": 1, "last": 9, "all": 9}
 RATE = 5e-4  # at 32 images per step
 
 
-@dataclasses.dataclass(frozen=True)
 class PretrainedOptions(BaseOptions):
     """Pretrained networks."""
 

@@ -12,7 +12,6 @@ MOST_EPOCHS = 10_000  # where --time alone says how many
 BFLOAT16 = (8, 0)  # compute capability of the first GPUs that have it
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(BaseOptions):
     """Training recipe."""
 

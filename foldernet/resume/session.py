@@ -1,7 +1,6 @@
 """A training that survives interruptions, in place of `foldernet.training.session`."""
 
 import contextlib
-import dataclasses
 import os
 import signal
 import tempfile
@@ -20,7 +19,6 @@ from foldernet.training.runs import METRICS, Run
 from foldernet.training.session import Session
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(BaseOptions):
     """Checkpoints and resuming."""
 

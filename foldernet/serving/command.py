@@ -1,6 +1,5 @@
 """The function behind serve.py and `foldernet serve`, and its options."""
 
-import dataclasses
 import signal
 import socket
 import threading
@@ -17,7 +16,6 @@ from foldernet.terminal import UserError
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-@dataclasses.dataclass(frozen=True)
 class ServeOptions(Limits):
     """Serve a trained classifier: a page to drop images on, and an HTTP interface."""
 

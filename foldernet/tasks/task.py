@@ -25,7 +25,7 @@ class Task:
     of a mode may not import it, so that `--help` answers at once.
 
     Attributes:
-        Options: the mode's options, a dataclass.
+        Options: the mode's options.
         monitors: names in Keras's logs that tell which epoch is best, ties decided by the next; a
             leading "-" means that lower is better.
         network_name: names a run that the user doesn't name.

@@ -1,6 +1,5 @@
 """What `--weights` and `--freeze` do to a network before it is compiled."""
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,6 @@ from foldernet.option_types import BaseOptions, shown_as
 from foldernet.training import runs
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(BaseOptions):
     """Fine-tuning."""
 
