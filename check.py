@@ -1,8 +1,6 @@
 """Find what is wrong with the images of a folder: `python check.py [DATA]`; `--help` lists more."""
 
-import sys
-
 from foldernet.checks.command import check as main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,8 +1,6 @@
 """Score a trained classifier on labeled images: `python evaluate.py`; `--help` lists more."""
 
-import sys
-
 from foldernet.analysis.command import evaluate as main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

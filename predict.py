@@ -1,8 +1,6 @@
 """Say what is on images: `python predict.py PATH...`; `--help` lists the options."""
 
-import sys
-
 from foldernet.commands import predict as main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

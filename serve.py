@@ -1,8 +1,6 @@
 """Serve a trained classifier: `python serve.py [RUN]`; `--help` lists the options."""
 
-import sys
-
 from foldernet.serving.command import serve as main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())
