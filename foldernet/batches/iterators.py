@@ -11,7 +11,6 @@ import keras
 import numpy as np
 
 from foldernet.batches import augmentation
-from foldernet.datasets.image_list import ImageList
 from foldernet.images.reader import ImageError, Rule
 from foldernet.images.store import PixelStore
 
@@ -25,7 +24,10 @@ class Batches(keras.utils.PyDataset):
     Args:
         n: items in an epoch.
         generator: the `ImageDataGenerator` that transforms them.
-        augmented: whether it augments them.
+        batch_size: items in a batch; the last one may have fewer.
+        shuffle: take them in another order in each epoch.
+        seed: int of the order and the augmentation.
+        augmented: whether the generator augments them.
 
     Attributes:
         epoch: whose batches `iterator[index]` yields; `fit` counts it up.
@@ -33,16 +35,7 @@ class Batches(keras.utils.PyDataset):
         ready: index -> when `iterator[index]` was last ready, by time.perf_counter().
     """
 
-    def __init__(
-        self,
-        n: int,
-        generator,
-        *,
-        batch_size: int = 32,
-        shuffle: bool = True,
-        seed: int | None = None,
-        augmented: bool = True,
-    ):
+    def __init__(self, n, generator, *, batch_size=32, shuffle=True, seed=None, augmented=True):
         super().__init__()
         self.n, self.image_data_generator, self.augmented = n, generator, augmented
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
@@ -101,10 +94,11 @@ class DirectoryIterator(Batches):
     """Batches whose images are files: `directory` joined with `filenames`.
 
     Args:
-        images: the files and their classes.
+        images: an `ImageList`, the files and their classes.
+        target_size: (height, width) in pixels.
         store: of the decoded images; by default a `PixelStore`.
-        options: attributes of `foldernet.images.reader.Rule`, and arguments of `Batches`.
         per_epoch: items in an epoch, item i made from image i % samples; by default the images.
+        options: attributes of `foldernet.images.reader.Rule`, and arguments of `Batches`.
 
     Attributes:
         samples: how many files.
@@ -119,14 +113,7 @@ class DirectoryIterator(Batches):
     class_weight: np.ndarray | None = None
 
     def __init__(
-        self,
-        images: ImageList,
-        generator,
-        *,
-        target_size: tuple[int, int] = (256, 256),
-        store=None,
-        per_epoch: int | None = None,
-        **options,
+        self, images, generator, *, target_size=(256, 256), store=None, per_epoch=None, **options
     ):
         named = {field.name for field in dataclasses.fields(Rule)} & options.keys()
         rule = Rule(**{name: options.pop(name) for name in named})
