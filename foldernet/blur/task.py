@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from foldernet import terminal
 from foldernet.blur.options import BlurOptions
 from foldernet.blur.photographs import photographs
 from foldernet.datasets import folders
 from foldernet.datasets.image_list import Dataset
 from foldernet.datasets.split import split_by_content
 from foldernet.tasks.task import Task
-from foldernet.terminal import UserError
+from foldernet.terminal import UserError, listed, status
 
 HELD_OUT_CROPS = 32
 MEASURED_CROPS = 128  # whose spectrum sets the loss and the step
@@ -53,7 +52,7 @@ class Blur(Task):
             if alone := sorted(set(images.names) ^ set(others.names)):
                 raise UserError(
                     f"'{root}' and '{others.directory}' must hold the same file names, and only one"
-                    f" of them has {terminal.listed(alone, 3)}."
+                    f" of them has {listed(alone, 3)}."
                 )
         splits = split_by_content(images, options.validation_split, options.cache)
         if not len(splits["validation"]):
@@ -105,7 +104,7 @@ class Blur(Task):
         if size % 2 == 0 or size > side:
             raise UserError(f"--kernel-size {size} is even, or more than the images' {side}.")
 
-        terminal.status(f"Solving for a kernel of {size}x{size}, the reference, and its spectra")
+        status(f"Solving for a kernel of {size}x{size}, the reference, and its spectra")
         self.reference = estimate_kernel(training, min(size, largest), *seen)
         sharp, _ = stacked(training, math.ceil(MEASURED_CROPS / options.batch_size))
         noisy = options.noise or options.bits or options.pairs

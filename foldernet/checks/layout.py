@@ -5,11 +5,10 @@ import shlex
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from foldernet import terminal
 from foldernet.datasets import folders
 from foldernet.datasets.folders import EXPECTED, HEIC, IMAGE_EXTENSIONS, SYSTEM_FOLDERS
 from foldernet.datasets.image_list import Dataset, ImageList
-from foldernet.terminal import UserError, listed
+from foldernet.terminal import UserError, listed, warn
 
 # Beside the class folders they are no surprise: what tells of a dataset, and its license.
 DOCUMENTS = {"", ".txt", ".md", ".csv", ".json", ".yaml"}
@@ -79,7 +78,7 @@ def _check_classes(images: ImageList) -> None:
     times = Counter(map(str.lower, images.classes))
     if alike := [label for label in images.classes if times[label.lower()] > 1]:
         names = listed(sorted(alike, key=str.lower))
-        terminal.warn(f"classes differ in case only: {names}. Windows and macOS take them for one")
+        warn(f"classes differ in case only: {names}. Windows and macOS take them for one")
 
 
 def _name_unused_folders(dataset: Dataset) -> None:
@@ -93,7 +92,7 @@ def _name_unused_folders(dataset: Dataset) -> None:
             hint = " (images without labels; after training, python predict.py {} names them)"
             unused.append(path.name + (hint.format(path) if flat else ""))
     if unused:
-        terminal.warn(
+        warn(
             f"beside '{training.directory}', not used: {listed(unused)}. Rename what is a split to"
             " train, val or test"
         )
@@ -123,4 +122,4 @@ def _name_unread_files(dataset: Dataset) -> None:
         hints = dict.fromkeys(HEIC, " (pip install pillow-heif reads them)")
         most = passed_over.most_common()
         told = listed(f"{times:,} x {what}{hints.get(what, '')}" for what, times in most)
-        terminal.warn(f"passed over in '{dataset.root}': {told}")
+        warn(f"passed over in '{dataset.root}': {told}")

@@ -17,10 +17,9 @@ from pathlib import Path
 
 import platformdirs
 
-from foldernet import terminal
 from foldernet.datasets.image_list import Dataset
 from foldernet.files import write_csv
-from foldernet.terminal import UserError
+from foldernet.terminal import UserError, cell, count, listed, printable, status, warn
 
 FILE = "quarantine.csv"
 COLUMNS = ("path", "finding", "detail", "leave_out")
@@ -61,7 +60,7 @@ class Finding:
 
     @property
     def key(self) -> Key:
-        return terminal.cell(self.path), self.kind
+        return cell(self.path), self.kind
 
 
 def relative(path: str, root: Path) -> str:
@@ -73,7 +72,7 @@ def check_strict(strict: bool, paths: set[str]) -> None:
     """What --strict does about images that are left out: raises UserError if there are any."""
     if strict and paths:
         raise UserError(
-            f"{terminal.count(len(paths), 'image')} would be left out, and --strict allows none."
+            f"{count(len(paths), 'image')} would be left out, and --strict allows none."
             f" Repair or remove them, and delete their rows in {FILE}."
         )
 
@@ -93,7 +92,7 @@ def without(dataset: Dataset, paths: set[str], why: str) -> Dataset:
     }
     counts = zip(dataset.classes, splits["training"].counts.tolist(), strict=True)
     if empty := [label for label, count in counts if not count]:
-        raise UserError(f"No training image of class {terminal.listed(empty)} {why}")
+        raise UserError(f"No training image of class {listed(empty)} {why}")
     if not len(splits["validation"]):
         raise UserError(f"No validation image {why}")
     return dataclasses.replace(dataset, splits=splits)
@@ -150,15 +149,15 @@ class Quarantine:
             return dataset
         paths = {}  # as in the file -> of the image
         for images in dataset.splits.values():
-            paths |= {terminal.cell(relative(path, self.root)): path for path in images.paths}
+            paths |= {cell(relative(path, self.root)): path for path in images.paths}
         where = f"'{self.path}'"
         if gone := sorted({_key(row)[0] for row in self.rows} - paths.keys()):
-            terminal.warn(f"{where} names images that aren't there: {terminal.listed(gone, 3)}")
+            warn(f"{where} names images that aren't there: {listed(gone, 3)}")
         chosen = [key for key, leave_out in self.decided.items() if leave_out and key[0] in paths]
         check_strict(strict, {path for path, kind in chosen if kind in FINDINGS})
         unwanted = {paths[path] for path, _ in chosen}
         if unwanted:
-            terminal.status(f"{terminal.count(len(unwanted), 'image')} left out, as {where} says")
+            status(f"{count(len(unwanted), 'image')} left out, as {where} says")
         why = f"is left by {where}. Change its column leave_out, or add images."
         return without(dataset, unwanted, why)
 
@@ -171,7 +170,7 @@ class Quarantine:
         new = [finding for finding in findings if finding.key not in self.decided]
         for finding in new:
             answer = "yes" if FINDINGS[finding.kind] else "no"
-            cells = (*finding.key, terminal.cell(finding.detail), answer)
+            cells = (*finding.key, cell(finding.detail), answer)
             row = dict(zip(COLUMNS, cells, strict=True))
             self.rows.append(dict.fromkeys(self.columns, "") | row)
         if not new and (self.written.exists() or not self.rows):
@@ -192,11 +191,11 @@ class Quarantine:
             keys = self.written.read_text(encoding="utf-8") if self.written.exists() else ""
             self.decided = dict.fromkeys(map(tuple, csv.reader(keys.splitlines())), False)
             if missing := [name for name in COLUMNS if name not in self.columns]:
-                raise ValueError(f"its first line has no column {terminal.listed(missing)}")
+                raise ValueError(f"its first line has no column {listed(missing)}")
             for row in self.rows:
                 answer = ANSWERS.get(row["leave_out"].strip().lower())
                 if answer is None or any(row.pop(None, ())):
-                    where = f"the row of '{terminal.printable(row['path'])}'"
+                    where = f"the row of '{printable(row['path'])}'"
                     raise ValueError(f"{where} doesn't say yes or no, or has too many cells")
                 self.decided[_key(row)] = answer
         except (OSError, ValueError, csv.Error) as error:
@@ -210,4 +209,4 @@ def _key(row: dict[str, str]) -> Key:
     """The path as check.py wrote it, whether or not a spreadsheet program took its apostrophe or
     the user left it out; and the finding by its name of today."""
     kind = row["finding"].replace("copy", "duplicate").replace("wrong ending", "wrong extension")
-    return terminal.cell(row["path"]), kind
+    return cell(row["path"]), kind

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from foldernet import terminal
 from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.datasets.split import split_by_content
-from foldernet.terminal import UserError
+from foldernet.terminal import UserError, listed, warn
 
 HEIC = (".heic", ".heif", ".hif")
 PILLOW_HEIF = find_spec("pillow_heif") is not None  # Pillow can't read those by itself
@@ -66,7 +65,7 @@ def find(root: Path, validation_split: float = 0.2, cache: str = "auto") -> Data
             " another folder."
         ) from error
     if "training" not in found:
-        held_out = terminal.listed(path.name for path in directories.values())
+        held_out = listed(path.name for path in directories.values())
         raise UserError(
             f"'{root}' has {held_out}/ but no train/. Move the class folders to train/"
             f" ({EXPECTED}), or that folder elsewhere."
@@ -77,7 +76,7 @@ def find(root: Path, validation_split: float = 0.2, cache: str = "auto") -> Data
         if unknown := {label for label, names in names_of.items() if names} - {*classes}:
             raise UserError(
                 f"The {split} split has classes that training lacks:"
-                f" {terminal.listed(sorted(unknown))}. Add training images of the same folder name"
+                f" {listed(sorted(unknown))}. Add training images of the same folder name"
                 f" to '{directories['training']}', or take the folder out of"
                 f" '{directories[split]}'."
             )
@@ -92,8 +91,7 @@ def find(root: Path, validation_split: float = 0.2, cache: str = "auto") -> Data
         )
     for split, images in splits.items():
         if missing := [classes[index] for index in np.flatnonzero(images.counts == 0)]:
-            names = terminal.listed(missing)
-            terminal.warn(f"no {split} images of class {names}; its accuracy there stays unknown")
+            warn(f"no {split} images of class {listed(missing)}; its accuracy there stays unknown")
     return Dataset(root, tuple(classes), splits)
 
 
@@ -124,7 +122,7 @@ def split_folders(root: Path, of_classes: bool = True) -> dict[str, Path]:
         known = bare or (loose if split == "training" or "training" in found else [])
         if len(known) > 1:
             raise UserError(
-                f"'{root}' has {terminal.listed(known)}, and only one of them can be the {split}"
+                f"'{root}' has {listed(known)}, and only one of them can be the {split}"
                 " split. Rename or move the other."
             )
         if known:
@@ -178,7 +176,7 @@ def list_images(
                 elif entry.is_dir(follow_symlinks=follow_links):
                     waiting.append(prefix + entry.name)
         except OSError as error:
-            terminal.warn(f"'{path}' can't be listed ({error.strerror}), and is passed over")
+            warn(f"'{path}' can't be listed ({error.strerror}), and is passed over")
         names_in[folder] = sorted(names)
     return [name for folder in sorted(names_in) for name in names_in[folder]]
 
@@ -212,11 +210,11 @@ def _training_classes(directory: Path, names_of: dict[str, list[str]]) -> list[s
     classes = [label for label, names in names_of.items() if names]
     if len(classes) < 2:
         raise NoClassesError(
-            f"'{directory}' holds images of too few classes: {terminal.listed(classes) or 'none'}."
+            f"'{directory}' holds images of too few classes: {listed(classes) or 'none'}."
             f" A classifier needs at least two. Expected {EXPECTED}."
         )
     if empty := sorted(names_of.keys() - {*classes}):
-        terminal.warn(f"no images in class {terminal.listed(empty)}; left out")
+        warn(f"no images in class {listed(empty)}; left out")
     return classes
 
 

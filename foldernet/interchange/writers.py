@@ -13,10 +13,9 @@ from typing import Annotated, Any, TextIO
 
 import numpy as np
 
-from foldernet import terminal
 from foldernet.files import write_whole
 from foldernet.option_types import BaseOptions, shown_as
-from foldernet.terminal import UserError
+from foldernet.terminal import UserError, cell
 
 STANDARD_OUTPUT = Path("-")
 
@@ -134,9 +133,9 @@ def _csv(results: Iterable[Any], path: Path, top: int) -> Iterator[Any]:
         writer = csv.DictWriter(file, ["file", "error", *columns], restval="")
         writer.writeheader()
         for result in results:
-            row = {"file": _name(result.path, path), "error": terminal.cell(result.error or "")}
+            row = {"file": _name(result.path, path), "error": cell(result.error or "")}
             for rank, (name, share) in enumerate(result.ranking[:top], 1):
-                row |= {f"class_{rank}": terminal.cell(name), f"probability_{rank}": share}
+                row |= {f"class_{rank}": cell(name), f"probability_{rank}": share}
             writer.writerow(row)
             yield result
 
@@ -159,5 +158,5 @@ def _name(image: str, path: Path) -> str:
     """An image's name in a CSV file: as it is, for programs, but that one which a spreadsheet
     program would take for a formula begins with ./. On standard output it is escaped."""
     if path == STANDARD_OUTPUT:
-        return terminal.cell(image)
+        return cell(image)
     return f"./{image}" if image.startswith(("=", "+", "-", "@", "\t", "\r")) else image

@@ -13,13 +13,12 @@ import cv2
 import numpy as np
 from fastapi import HTTPException
 
-from foldernet import terminal
 from foldernet.analysis.occlusion import occlusion, overlaid
 from foldernet.export.onnx_file import FILE
 from foldernet.images.reader import ImageError
 from foldernet.images.threads import THREADS
 from foldernet.interchange import memory
-from foldernet.terminal import UserError
+from foldernet.terminal import UserError, status, warn
 from foldernet.training import runs
 
 POLL_SECONDS = 2
@@ -67,9 +66,9 @@ class Served:
                 self._current = before
                 try:
                     self.predictor = self._loaded()
-                    terminal.status(f"Serving {self.folder.name} now")
+                    status(f"Serving {self.folder.name} now")
                 except Exception as error:  # whatever a file does, the earlier model answers
-                    terminal.warn(f"'{best}' is not served, the earlier model is: {error}")
+                    warn(f"'{best}' is not served, the earlier model is: {error}")
 
     def follow(self) -> None:
         """Renew it forever."""

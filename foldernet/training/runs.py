@@ -13,8 +13,7 @@ from typing import Any
 
 import filelock
 
-from foldernet import terminal
-from foldernet.terminal import UserError
+from foldernet.terminal import UserError, listed
 from foldernet.training import model_file
 
 MODELS, LOGS = Path("models"), Path("logs")
@@ -117,7 +116,7 @@ def find(name: str | Path | None, mode: str) -> Path:
         for path in (MODELS / name, Path(name)):
             if path.exists():
                 return path
-        others = terminal.listed((path.parent.name for path in newest_first), 5) or "none"
+        others = listed((path.parent.name for path in newest_first), 5) or "none"
         raise UserError(
             f"There is no run '{name}' in '{MODELS}', nor a file of that name. Runs: {others}."
         )
