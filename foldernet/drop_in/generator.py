@@ -2,11 +2,9 @@
 
 import functools
 import inspect
-import os
-import warnings
 
 import numpy as np
-from keras.src.legacy.preprocessing.image import validate_filename
+from keras.src.legacy.preprocessing.image import DataFrameIterator
 
 from foldernet.batches import augmentation
 from foldernet.batches import generator as batches
@@ -18,6 +16,8 @@ from foldernet.drop_in.iterators import ArrayIterator, DirectoryIterator
 # Arguments of Keras's methods that are our iterators' too: of all, and of those that read files.
 COMMON = ("subset", "batch_size", "shuffle", "seed", "save_to_dir", "save_prefix", "save_format")
 READING = ("target_size", "color_mode", "class_mode", "interpolation")
+# What a DataFrame is read by.
+TABLE = ("dataframe", "directory", "x_col", "y_col", "weight_col", "classes", "validate_filenames")
 CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
 
 
@@ -100,19 +100,13 @@ class ImageDataGenerator(batches.ImageDataGenerator):
         return DirectoryIterator(images, self, class_mode=class_mode, subset=subset, **options)
 
     @with_keras_signature
-    def flow_from_dataframe(self, *, dataframe, keep_aspect_ratio=False, **arguments):
+    def flow_from_dataframe(self, *, keep_aspect_ratio=False, **arguments):
         """Batches from the files that a pandas DataFrame names; the arguments are Keras's."""
-        if arguments.pop("validate_filenames"):  # not by Keras, which knows seven extensions
-            folder, names = arguments["directory"] or "", dataframe[arguments["x_col"]]
-            paths = [os.path.join(folder, name) for name in names]
-            valid = [validate_filename(path, folders.IMAGE_EXTENSIONS) for path in paths]
-            if invalid := valid.count(False):
-                told = f"Found {invalid} invalid image filename(s), which will be ignored."
-                warnings.warn(told, stacklevel=3)
-            dataframe = dataframe[np.array(valid, bool)]
         options = {name: arguments[name] for name in (*COMMON, *READING)}
-        # Keras's iterator checks, filters and splits the table.
-        source = super().flow_from_dataframe(dataframe, validate_filenames=False, **arguments)
+        if options["class_mode"] == "other":
+            options["class_mode"] = "raw"  # as Keras has called it since 2019
+        table = {name: arguments[name] for name in TABLE}
+        source = KerasTable(image_data_generator=self, **table, **options)
         images = ImageList.of_classes(source.directory, {"": source.filenames})
         iterator = DirectoryIterator(images, self, keep_aspect_ratio=keep_aspect_ratio, **options)
         for name in ("classes", "class_indices", "labels", "sample_weight"):
@@ -152,6 +146,12 @@ class ImageDataGenerator(batches.ImageDataGenerator):
             return split_by_content(images, share, self.cache)[subset]
         held_out = [place < int(share * count) for count in images.counts for place in range(count)]
         return images.take(np.array(held_out, bool) == (subset == "validation"))
+
+
+class KerasTable(DataFrameIterator):
+    """Keras's iterator, which checks, filters and splits a DataFrame; it knows seven extensions."""
+
+    white_list_formats = folders.IMAGE_EXTENSIONS
 
 
 def _scan(directory, classes: list[str] | None, follow_links: bool) -> ImageList:
