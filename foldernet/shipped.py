@@ -1,8 +1,8 @@
 """The image sets that ship with the project: `data/<name>.zip`, unpacked the first time."""
 
 import os
+import shutil
 import tempfile
-import zipfile
 from pathlib import Path
 
 from foldernet import terminal
@@ -29,8 +29,7 @@ def unpacked(archive: Path, into: Path) -> Path:
         terminal.status(f"Unpacking {archive.name} to {os.path.relpath(target)}")
         into.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=into, prefix=".unpacking-") as temporary:
-            with zipfile.ZipFile(archive) as members:
-                members.extractall(temporary)
+            shutil.unpack_archive(archive, temporary)
             try:
                 (Path(temporary) / archive.stem).rename(target)
             except OSError:

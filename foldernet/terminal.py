@@ -87,11 +87,7 @@ def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
 def printable(text: str) -> str:
     """`text` with control characters and undecodable bytes escaped: a file's name is not trusted
     to leave the terminal as it is."""
-
-    def escaped(letter: str) -> str:
-        return letter.encode("unicode_escape", "surrogatepass").decode()
-
-    return "".join(letter if letter.isprintable() else escaped(letter) for letter in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def cell(text: str) -> str:

@@ -112,12 +112,10 @@ class BlurIterator(DirectoryIterator):
             raise ImageError(path, "all its pixels are alike, which tells nothing about a blur")
         if self.blurred_folder is None:
             return pixels, header
-        other_path = os.path.join(self.blurred_folder, self.filenames[position])
-        other = read_image(other_path, color_mode="grayscale")
+        twin = os.path.join(self.blurred_folder, self.filenames[position])
+        other = read_image(twin, color_mode="grayscale")
         if other.shape != pixels.shape:
-            raise UserError(
-                f"'{path}' and '{other_path}': the images of a pair must have the same size."
-            )
+            raise UserError(f"'{path}' and '{twin}': the images of a pair must have the same size.")
         return np.concatenate([pixels, other], axis=2), header
 
 

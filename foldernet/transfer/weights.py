@@ -97,9 +97,7 @@ def _stored(path: Path) -> dict[str, dict[str, np.ndarray]]:
     except UserError:
         raise
     except Exception as error:  # h5py meets damage with nearly every kind of error
-        raise UserError(
-            f"'{path}' holds no weights that can be read ({short(error)}). {expected}"
-        ) from error
+        raise UserError(f"'{path}' holds no weights to read: {short(error)}. {expected}") from error
 
 
 def _arrays_in(file: h5py.File, path: Path) -> list[h5py.Dataset]:
