@@ -1,7 +1,6 @@
 """Foldernet: from folders of images to a trained Keras classifier."""
 
 import importlib
-from typing import Any
 
 __version__ = "0.2.0"
 
@@ -11,7 +10,7 @@ from foldernet.train import train  # now: imported later, the module would take 
 __all__ = ["train", *EXPORTS]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str):
     """Imported when asked for: TensorFlow takes three seconds, which `--help` should not."""
     if name not in EXPORTS:
         raise AttributeError(f"module 'foldernet' has no attribute '{name}'")

@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import tyro
 
@@ -21,7 +20,7 @@ from foldernet.terminal import UserError
 tyro._strings.remove_single_line_breaks = lambda text: " ".join(text.split())
 
 
-def peek(arguments: list[str] | None) -> dict[str, Any]:
+def peek(arguments: list[str] | None) -> dict:
     """What is typed of the options that say which options there are, and with which
     defaults: mode, name, resume, config, augment."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
@@ -37,9 +36,9 @@ def parse(
     owner: type[BaseOptions],
     arguments: list[str] | None,
     command: str,
-    earlier: dict[str, Any] | None = None,
+    earlier: dict | None = None,
     modes_with: Callable[[str], list[str]] = lambda name: [],
-) -> Any:
+):
     """Make options of command-line arguments.
 
     Args:

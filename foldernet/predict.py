@@ -2,14 +2,13 @@
 
 import os
 import pkgutil
-from typing import Any
 
 from foldernet import rooms, terminal
 from foldernet.terminal import UserError
 from foldernet.training import model_file, runs
 
 
-def load(run: str | os.PathLike | None = None) -> Any:
+def load(run: str | os.PathLike | None = None):
     """Open a trained model; a file that could run code, or isn't ours, is refused.
 
     Args:

@@ -3,8 +3,6 @@
 They don't explain a network; they say which part of an image its answer depends on.
 """
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -43,7 +41,7 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
         raise UserError(f"No layer of '{model.name}' gives a map of the image for Grad-CAM.")
     call = layer.call
 
-    def recorded(*arguments: Any, **named: Any) -> Any:
+    def recorded(*arguments, **named):
         seen.append(call(*arguments, **named))
         tape.watch(seen[-1])  # and nothing before it, which would be kept, too
         return seen[-1]

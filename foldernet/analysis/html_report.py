@@ -6,7 +6,6 @@ import csv
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -41,9 +40,7 @@ PAGES.filters["number"] = terminal.number
 PAGES.filters["table"] = lambda rows: Markup(terminal.table(rows))
 
 
-def finish(
-    task: Any, dataset: Dataset, batches: dict, model: Any, run: runs.Run, scores: dict
-) -> dict[str, Any]:
+def finish(task, dataset: Dataset, batches: dict, model, run: runs.Run, scores: dict) -> dict:
     """Write the report of a classifier into its run's folder; there are no more scores."""
     if "validation" not in task.outputs:
         return {}

@@ -1,7 +1,6 @@
 """Measures of a classifier's probabilities, each by scikit-learn or SciPy where these have it."""
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
@@ -74,7 +73,7 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.average(np.abs(sure - right), weights=counts))
 
 
-def differ(right: np.ndarray, other: np.ndarray) -> dict[str, Any]:
+def differ(right: np.ndarray, other: np.ndarray) -> dict:
     """Whether two classifiers differ beyond chance on the same images, by McNemar's exact test.
 
     Args:

@@ -1,7 +1,5 @@
 """Labeled images through a trained classifier: its scores, and a line for each image."""
 
-from typing import Any
-
 import numpy as np
 
 from foldernet import terminal
@@ -11,7 +9,7 @@ from foldernet.datasets.image_list import ImageList
 COLUMNS = ("file", "label", "class", "probability", "unknown")
 
 
-def score(predictors: list[Any], images: ImageList) -> tuple[dict[str, Any], list[tuple]]:
+def score(predictors: list, images: ImageList) -> tuple[dict, list[tuple]]:
     """Ask one or two classifiers of images, and name those that can't be read.
 
     Args:

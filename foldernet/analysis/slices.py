@@ -1,7 +1,6 @@
 """Kinds of images on which a classifier is better or worse than on the others, beyond chance."""
 
 import os
-from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +10,7 @@ BEYOND_CHANCE = 0.05  # of all slices together: each has to stay below its share
 FEWEST = 10  # images of a slice, and of the others
 
 
-def slices(images: Any, right: np.ndarray) -> list[dict[str, Any]]:
+def slices(images, right: np.ndarray) -> list[dict]:
     """Accuracy of the darkest and brightest thirds, the least and most sharp, and of each folder
     within the class folders.
 

@@ -1,8 +1,6 @@
 """After training: how far probabilities can be trusted, and what strangers are known by; both go
 into the model's file."""
 
-from typing import Any
-
 import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.model_selection import KFold
@@ -21,9 +19,7 @@ FOLDS = 5
 TEMPERATURES = (0.05, 20)
 
 
-def finish(
-    task: Any, dataset: Dataset, batches: dict, model: Any, run: runs.Run, scores: dict
-) -> dict[str, Any]:
+def finish(task, dataset: Dataset, batches: dict, model, run: runs.Run, scores: dict) -> dict:
     """Fit the temperature and what strangers are known by, and keep them in the best model's file.
 
     Returns:
@@ -71,7 +67,7 @@ def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.exp(best.x))
 
 
-def features_of(network: Any, images: Any) -> tuple[np.ndarray, np.ndarray]:
+def features_of(network, images) -> tuple[np.ndarray, np.ndarray]:
     """Features of an iterator's images without augmentation, of at most `MOST`: (n, width), and the
     (n,) positions of these images. What a solved last layer was trained on is taken as it is."""
     if frozen := getattr(images, "frozen", None):

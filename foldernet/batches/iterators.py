@@ -5,7 +5,6 @@ import functools
 import os
 import time
 import warnings
-from typing import Any
 
 import keras
 import numpy as np
@@ -44,7 +43,7 @@ class Batches(keras.utils.PyDataset):
         self.ready: dict[int, float] = {}
         self._entropy = np.random.randint(2**31) if seed is None else seed
 
-    def batch(self, epoch: int, index: int) -> Any:
+    def batch(self, epoch: int, index: int):
         """Batch `index` of `epoch`: images, then labels and weights where there are any."""
         random, chosen = self.drawn(epoch, index)
         images, chosen = self._images(chosen)

@@ -3,7 +3,6 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,7 @@ def exclude(options: Options, dataset: Dataset) -> Dataset:
 
 
 def examine(
-    options: Options, dataset: Dataset, batches: dict[str, Any]
+    options: Options, dataset: Dataset, batches: dict
 ) -> tuple[Dataset, list[tuple[str, str]]]:
     """Read every image once, into the stores; leave out, and name, the files that can't be read.
 
@@ -64,7 +63,7 @@ def examine(
     return without(dataset, unreadable, why), [("images", examined.sizes)]
 
 
-def prepare(options: Options, network: Any, batches: dict[str, Any]) -> list[tuple[str, str]]:
+def prepare(options: Options, network, batches: dict) -> list[tuple[str, str]]:
     """Check that the disk has room for what training a `keras.Model` writes, and that there is a
     GPU if one is asked for; the terminal need say nothing.
 
@@ -91,7 +90,7 @@ def prepare(options: Options, network: Any, batches: dict[str, Any]) -> list[tup
     return []
 
 
-def _keep(iterator: Any, kept: np.ndarray) -> None:
+def _keep(iterator, kept: np.ndarray) -> None:
     """Keep only the files at these positions in an iterator of which nothing has been taken."""
     iterator.store.keep(kept)
     iterator.filenames = [iterator.filenames[position] for position in kept]

@@ -9,7 +9,6 @@ import functools
 import socket
 import sys
 import warnings
-from typing import Any
 
 import keras
 import numpy as np
@@ -110,7 +109,7 @@ def _built(network: str, x: keras.KerasTensor, pretrained: bool | str) -> keras.
 def _flat(network: keras.Model, batch_norm_momentum: float) -> keras.Model:
     """The same network, without models inside; its last layer is "features"."""
 
-    def call(layer: Any, x: Any, *others: Any, **arguments: Any) -> Any:
+    def call(layer, x, *others, **arguments):
         if isinstance(layer, keras.Sequential):  # as in ConvNeXt
             return functools.reduce(lambda x, inner: call(inner, x), layer.layers, x)
         name = "features" if layer is network.layers[-1] else layer.name

@@ -12,7 +12,6 @@ import importlib.metadata
 import io
 import pickle
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -180,7 +179,7 @@ def read_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
     return dict(tensors)
 
 
-def _view(storage: np.ndarray, offset: int, shape: tuple, strides: tuple, *_: Any) -> np.ndarray:
+def _view(storage: np.ndarray, offset: int, shape: tuple, strides: tuple, *_) -> np.ndarray:
     """A tensor, few of which are contiguous; NumPy checks that it lies within the storage."""
     steps = [storage.itemsize * stride for stride in strides]
     return np.ndarray(shape, storage.dtype, storage, storage.itemsize * offset, steps)
@@ -201,7 +200,7 @@ class _TensorReader(pickle.Unpickler):
         super().__init__(file)
         self.storages: dict[str, np.ndarray] = {}
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str):
         return ALLOWED[f"{module}.{name}"]
 
     def persistent_load(self, pid: tuple) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import math
 import time
-from typing import Any
 
 import keras
 import numpy as np
@@ -121,7 +120,7 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
     return [*model.variables, *model.optimizer.variables, *model.metrics_variables]
 
 
-def _kept(callback: keras.callbacks.Callback) -> dict[str, Any]:
+def _kept(callback: keras.callbacks.Callback) -> dict:
     """What has to outlive a restart of a callback: attribute -> value."""
     names = getattr(callback, "kept", KEPT_OF_KERAS.get(type(callback), ()))
     return {name: getattr(callback, name) for name in names}

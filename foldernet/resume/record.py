@@ -12,7 +12,6 @@ import platform
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from foldernet import option_types, terminal
 from foldernet.datasets.image_list import Dataset
@@ -29,7 +28,7 @@ PACKAGES = (
 )
 
 
-def describe(options: TrainOptions, dataset: Dataset) -> dict[str, Any]:
+def describe(options: TrainOptions, dataset: Dataset) -> dict:
     """What config.json holds of a run: its options and data; and what may differ when it is
     repeated: command, time, versions and machine."""
     versions = {"python": platform.python_version()}
@@ -59,7 +58,7 @@ def hashes_of(paths: dict[str, str], cache: str) -> dict[str, str]:
     return {name: f"{number:016x}" for name, number in zip(paths, hashes, strict=True)}
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict:
     """A JSON file of a run.
 
     Raises:
@@ -74,7 +73,7 @@ def read(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def options_in(path: Path) -> dict[str, Any]:
+def options_in(path: Path) -> dict:
     """The options by name in a run's config.json, for a new run like it: if that run was resumed,
     this one isn't.
 
@@ -88,7 +87,7 @@ def options_in(path: Path) -> dict[str, Any]:
     return options | {"resume": False}
 
 
-def options_of_earlier(name: str | None) -> dict[str, Any]:
+def options_of_earlier(name: str | None) -> dict:
     """The options of the run `name`, or of the newest unfinished one, as config.json has them.
 
     Raises:

@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -39,7 +38,7 @@ class State:
     epoch: int
     batch: int
     arrays: list[np.ndarray]
-    callbacks: dict[str, dict[str, Any]]
+    callbacks: dict[str, dict]
     history: list[dict]
     logs: dict[str, float]
 

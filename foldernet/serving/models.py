@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -44,7 +43,7 @@ class Served:
         UserError: there is no such run, or it is no classifier.
     """
 
-    def __init__(self, run: str | None, load: Callable[[Path], Any]):
+    def __init__(self, run: str | None, load: Callable):
         self._run, self._load = run, load
         self._seen = self._current = self._state()
         self.predictor = self._loaded()
@@ -76,7 +75,7 @@ class Served:
             time.sleep(POLL_SECONDS)
             self.renew()
 
-    def card(self) -> dict[str, Any]:
+    def card(self) -> dict:
         """The model for people: its run, classes, size, and the scores that the run has."""
         scores, size = runs.Run(str(self.folder)).metrics, self.predictor.size
         about = {"run": self.folder.name, "classes": self.predictor.classes, "image_size": size}
@@ -89,7 +88,7 @@ class Served:
         files = [best, *best.parent.glob(FILE)]
         return [(file, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
 
-    def _loaded(self) -> Any:
+    def _loaded(self):
         predictor = self._load(self._current[0][0])
         if not hasattr(predictor, "classes"):
             raise UserError(f"'{predictor.path}' is no classifier. Name a run of one.")
@@ -106,12 +105,12 @@ class BatchQueue:
         observe: called with the number of images of each batch.
     """
 
-    def __init__(self, served: Served, observe: Callable[[int], Any]):
+    def __init__(self, served: Served, observe: Callable):
         self._served, self._observe = served, observe
         self._waiting: dict[asyncio.Future, list[Upload]] = {}
         self._computing = asyncio.Lock()  # first come, first served
 
-    async def predict(self, images: list[Upload]) -> list[Any]:
+    async def predict(self, images: list[Upload]) -> list:
         """A prediction for each image of a request, all by one model.
 
         Raises:
@@ -145,7 +144,7 @@ class BatchQueue:
             answer.set_result(list(itertools.islice(results, count)))
 
 
-def _decoded(predictor: Any, images: list[Upload]) -> list[tuple[str, np.ndarray | ImageError]]:
+def _decoded(predictor, images: list[Upload]) -> list[tuple[str, np.ndarray | ImageError]]:
     def decode(image: Upload) -> tuple[str, np.ndarray | ImageError]:
         name, content = image
         ((_, pixels),) = memory.named_images(predictor, bytes(content))
@@ -154,7 +153,7 @@ def _decoded(predictor: Any, images: list[Upload]) -> list[tuple[str, np.ndarray
     return list(DECODERS.map(decode, images))
 
 
-def heat_map(predictor: Any, image: Upload) -> bytes:
+def heat_map(predictor, image: Upload) -> bytes:
     """An image in gray, under heat where its class depends on it, as a PNG.
 
     Raises:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import filelock
 
@@ -45,7 +44,7 @@ class Run:
         return LOGS / self.name
 
     @property
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> dict:
         path = self.models / METRICS
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
