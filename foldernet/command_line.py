@@ -11,8 +11,7 @@ from pathlib import Path
 
 import tyro
 
-from foldernet import option_types
-from foldernet.option_types import BaseOptions
+from foldernet.option_types import BaseOptions, fields, flag, nearest
 from foldernet.terminal import UserError
 
 # tyro keeps the line breaks of indented docstrings: in `get_field_docstring` it joins lines before
@@ -85,18 +84,18 @@ def parse(
 def _check_names(owner: type[BaseOptions], arguments: list[str], modes_with: Callable) -> None:
     """Raise UserError if there is no option of a name that was typed."""
     known = ["--help", "-h"]
-    for name, (_, marks) in option_types.fields(owner).items():
+    for name, (_, marks) in fields(owner).items():
         if tyro.conf.Positional not in marks:
             names = (name, f"no_{name}") if isinstance(getattr(owner, name), bool) else (name,)
             aliases = (getattr(mark, "aliases", None) or () for mark in marks)
-            known += [*map(option_types.flag, names), *itertools.chain(*aliases)]
+            known += [*map(flag, names), *itertools.chain(*aliases)]
     for argument in itertools.takewhile(lambda argument: argument != "--", arguments):
         typed = re.match("--[^=]+|-[a-zA-Z]", argument)
         if typed and (option := typed[0].replace("_", "-")) not in known:
             name = option[2:].replace("-", "_")
             if name not in owner.__dataclass_fields__ and (modes := modes_with(name)):
                 raise UserError(f"{option} is an option of --mode {' and '.join(modes)}.")
-            raise UserError(f"There is no option {option}{option_types.nearest(option, known)}")
+            raise UserError(f"There is no option {option}{nearest(option, known)}")
 
 
 def _sentence(box: str) -> str:

@@ -4,7 +4,6 @@ import os
 import pkgutil
 
 from foldernet import rooms, terminal
-from foldernet.terminal import UserError
 from foldernet.training import model_file, runs
 
 
@@ -28,7 +27,7 @@ def load(run: str | os.PathLike | None = None):
     metadata = model_file.read_metadata(path)
     mode = metadata.get("mode")
     if not isinstance(mode, str) or mode not in rooms.TASKS:
-        raise UserError(
+        raise terminal.UserError(
             f"'{path}' was trained in mode {terminal.printable(repr(mode)[:60])}, and this version"
             f" knows {terminal.listed(rooms.TASKS)}. It may be from a newer one."
         )

@@ -20,7 +20,6 @@ from foldernet.files import write_csv
 from foldernet.images.store import PixelStore
 from foldernet.networks import build
 from foldernet.pretrained.features import frozen_features
-from foldernet.terminal import UserError
 
 FOLDS = 5
 STRENGTH = 0.01  # inverse, of the penalty; scikit-learn's C
@@ -66,13 +65,13 @@ def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
     try:
         from cleanlab.filter import find_label_issues
     except ImportError:
-        raise UserError(
+        raise terminal.UserError(
             "Label issues are found by cleanlab: pip install -r requirements-analysis.txt"
         ) from None
     classes, counts = np.unique(names, return_counts=True)
     if len(classes) < 2 or counts.min() < FOLDS:
         few = terminal.listed(classes[counts < FOLDS]) or f"classes but {classes[0]}"
-        raise UserError(
+        raise terminal.UserError(
             f"Label issues need two classes, {FOLDS} images of each; there are too few of {few}."
         )
     network = build("efficientnet_lite", (SIZE, SIZE, 3), 2)

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from foldernet import terminal
-from foldernet.terminal import UserError
 from foldernet.training.session import Stage
 
 clock = time.perf_counter
@@ -111,7 +110,7 @@ def plan(session, task, stages: list[Stage], budget: float) -> tuple[int, float]
     epochs = min(whole.epochs, epochs_that_fit(budget, other, epoch))
     text = f"{before:.0f} s are over, an epoch takes {epoch:.1f} s, and the report {after:.0f} s"
     if not epochs and len(stages) == 1:
-        raise UserError(
+        raise terminal.UserError(
             f"--time {session.options.time} leaves no room for an epoch: {text}. Give"
             f" {math.ceil((other + epoch) / PLANNED)}s or more, or a smaller --image-size."
         )

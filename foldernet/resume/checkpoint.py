@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from foldernet.resume import state as states
-from foldernet.resume.state import State
 from foldernet.terminal import UserError
 
 # Of Keras's own callbacks, what has to outlive a restart; ours name it themselves, in `kept`.
@@ -80,7 +79,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.model.reset_metrics()  # they hold validation's totals, which no epoch goes on from
         self._write(0)
 
-    def _restore_variables(self, state: State) -> None:
+    def _restore_variables(self, state: states.State) -> None:
         variables = _variables(self.model)
         if [tuple(each.shape) for each in variables] != [each.shape for each in state.arrays]:
             raise UserError(
@@ -90,7 +89,7 @@ class Checkpoint(keras.callbacks.Callback):
         for variable, array in zip(variables, state.arrays, strict=True):
             variable.assign(array)
 
-    def _restore_callbacks(self, state: State) -> None:
+    def _restore_callbacks(self, state: states.State) -> None:
         for callback in self.session.callbacks:
             for name, value in state.callbacks.get(type(callback).__name__, {}).items():
                 setattr(callback, name, value)
@@ -102,7 +101,7 @@ class Checkpoint(keras.callbacks.Callback):
         if not all(np.isfinite(array).all() for array in arrays):
             raise self._diverged("weights")  # a ReLU can make a finite loss of them
         kept = {type(callback).__name__: _kept(callback) for callback in self.session.callbacks}
-        state = State(self.epoch, batch, arrays, kept, self.history, self.logs)
+        state = states.State(self.epoch, batch, arrays, kept, self.history, self.logs)
         states.write(self.folder, state)
         if self.signal:
             raise self.session.stopped(self.signal)

@@ -19,7 +19,6 @@ from foldernet.datasets.split import content_hashes
 from foldernet.options import TrainOptions
 from foldernet.terminal import UserError
 from foldernet.training import runs
-from foldernet.training.runs import METRICS, Run
 
 CONFIG, FILES = "config.json", "files.json"
 PACKAGES = (
@@ -95,11 +94,11 @@ def options_of_earlier(name: str | None) -> dict:
     """
     newest_first = sorted(runs.MODELS.glob(f"*/{CONFIG}"), key=os.path.getmtime, reverse=True)
     known = {path.parent.name: path for path in newest_first}
-    unfinished = [name for name, path in known.items() if not path.with_name(METRICS).exists()]
+    unfinished = [name for name, path in known.items() if not path.with_name(runs.METRICS).exists()]
     wanted = f"run '{name}'" if name else "unfinished run"
     if not name and unfinished:
         name = unfinished[0]
-        terminal.status(f"Resuming {Run(name).models}")
+        terminal.status(f"Resuming {runs.Run(name).models}")
     if name not in known:
         raise UserError(
             f"There is no {wanted} in '{runs.MODELS}' to resume. Unfinished are"
@@ -112,7 +111,7 @@ def options_of_earlier(name: str | None) -> dict:
 def check_resumable(options: TrainOptions) -> None:
     """Raise UserError if the options would change the run, or ask for no more than it has done, or
     its images aren't where they were."""
-    run, Options = Run(options.name), type(options)
+    run, Options = runs.Run(options.name), type(options)
     # An option that came later was, then, what it is by default.
     defaults = {field.name: field.default for field in dataclasses.fields(Options)}
     before = defaults | option_types.converted(Options, options_in(run.models / CONFIG))
@@ -133,14 +132,14 @@ def check_resumable(options: TrainOptions) -> None:
             f" say where they are: python train.py FOLDER --resume --name {run.name}. They have to"
             " have the same content."
         )
-    if (run.models / METRICS).exists() and options.epochs <= before["epochs"]:
+    if (run.models / runs.METRICS).exists() and options.epochs <= before["epochs"]:
         raise UserError(
             f"The run '{run.name}' is finished, after {terminal.count(before['epochs'], 'epoch')}."
             f" Ask for more, with --epochs {2 * before['epochs']}, or start a new run."
         )
 
 
-def check_same_files(run: Run, hashes: dict[str, str]) -> None:
+def check_same_files(run: runs.Run, hashes: dict[str, str]) -> None:
     """Raise UserError if files were added, are missing or have changed since the run began."""
     different = {name for name, _ in hashes.items() ^ read(run.models / FILES).items()}
     if different:

@@ -13,9 +13,7 @@ from foldernet import files, terminal
 from foldernet.option_types import MAY_CHANGE_ON_RESUME, BaseOptions, Range, shown_as
 from foldernet.resume import record
 from foldernet.resume import state as states
-from foldernet.terminal import UserError
 from foldernet.training import runs
-from foldernet.training.runs import METRICS, Run
 from foldernet.training.session import Session
 
 
@@ -47,13 +45,13 @@ def check_writable() -> None:
         try:
             tempfile.TemporaryFile(dir=folder if folder.exists() else folder.parent).close()
         except OSError as error:
-            raise UserError(
+            raise terminal.UserError(
                 f"'{folder}/' in '{Path.cwd()}' can't be written to ({error.strerror}). Make it"
                 " writable, or run this in another folder."
             ) from error
 
 
-class Stopped(UserError):
+class Stopped(terminal.UserError):
     """A signal asked the program to end, and it has ended in good order.
 
     Attributes:
@@ -84,7 +82,7 @@ class ResumableSession(Session):
     def opened_run(self, default_name):
         if not self.options.resume:
             return super().opened_run(default_name)
-        self.run = Run(self.options.name)
+        self.run = runs.Run(self.options.name)
         return runs.locked(self.run)
 
     def describe(self, options, dataset, paths):
@@ -100,9 +98,9 @@ class ResumableSession(Session):
                 )
             resumed = [*before.get("resumed", []), now]
             now = before | {"config": now["config"], "resumed": resumed}
-            if (folder / METRICS).exists():  # of a run that continues, they aren't final
+            if (folder / runs.METRICS).exists():  # of a run that continues, they aren't final
                 earlier = f"metrics-{before['config']['epochs']}-epochs.json"
-                os.replace(folder / METRICS, folder / earlier)
+                os.replace(folder / runs.METRICS, folder / earlier)
         else:
             files.write_json(folder / record.FILES, hashes)
         files.write_json(folder / record.CONFIG, now)
@@ -135,7 +133,7 @@ class ResumableSession(Session):
                 warnings.filterwarnings("ignore", "Your input ran out of data")
                 yield
         except OSError as error:
-            raise UserError(
+            raise terminal.UserError(
                 f"The run can't be written ({error}). Correct that, and resume: {self.command}"
             ) from error
         finally:

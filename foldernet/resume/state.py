@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from foldernet import files, terminal
-from foldernet.terminal import UserError
 
 NEWEST, BEFORE = "state.npz", "state-before.npz"
 FACTS = "facts"  # the member that holds, as JSON, all that isn't an array
@@ -81,7 +80,7 @@ def read(folder: Path) -> State | None:
         except (OSError, ValueError):
             terminal.warn(f"'{path}' is damaged; the checkpoint before it is used, if there is one")
     if found:
-        raise UserError(
+        raise terminal.UserError(
             f"'{folder}' has no undamaged checkpoint to resume from. Start a new run; with"
             f" --weights {folder / 'best.keras'}, from the best epoch."
         )

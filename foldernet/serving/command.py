@@ -11,7 +11,6 @@ from foldernet import command_line, terminal
 from foldernet.checks.options import Options as Limits
 from foldernet.option_types import Range, shown_as
 from foldernet.predict import load
-from foldernet.terminal import UserError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -42,7 +41,7 @@ def serve(arguments: list[str] | None = None) -> None:
         from foldernet.serving import app, models
     except ModuleNotFoundError as error:
         missing = f"Serving needs {error.name}: pip install -r requirements-serve.txt"
-        raise UserError(missing) from None
+        raise terminal.UserError(missing) from None
     options.allow()
     served, local = models.Served(options.run, load), options.host in LOOPBACK
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
@@ -51,7 +50,7 @@ def serve(arguments: list[str] | None = None) -> None:
     except OSError as error:
         why = error.strerror.partition(" (")[0]
         taken = f"Can't listen on port {options.port} of '{options.host}' ({why})."
-        raise UserError(f"{taken} Choose another --port or --host.") from None
+        raise terminal.UserError(f"{taken} Choose another --port or --host.") from None
     who = "who has the token" if options.token else "who reaches it, as there is no --token"
     audience = "this computer alone" if local else f"everybody {who}; nothing is encrypted"
     host = f"[{options.host}]" if ":" in options.host else options.host
