@@ -26,21 +26,16 @@ COLUMNS = ("path", "finding", "detail", "leave_out")
 ANSWERS = dict.fromkeys(("yes", "y", "true", "1"), True)
 ANSWERS |= dict.fromkeys(("no", "n", "false", "0", ""), False)
 UNREAD = ("unreadable", "truncated", "too large")
-# What can be found of an image -> whether it is left out unless the user decides otherwise.
-# Duplicates of what a model is judged by would flatter it; of two labels, nobody here knows the
-# right one.
-FINDINGS = {
-    **dict.fromkeys(UNREAD, True),
-    "duplicate of a validation image": True,
-    "duplicate of a test image": True,
-    "also a test image": False,
-    "duplicate in another class": False,
-    "near-duplicate of a validation image": False,
-    "near-duplicate of a test image": False,
-    "wrong extension": False,
-    "tiny": False,
-    "blank": False,
-}
+# Left out unless the user decides otherwise: duplicates of what a model is judged by flatter it.
+LEFT_OUT = (*UNREAD, "duplicate of a validation image", "duplicate of a test image")
+# Only told: of two labels, nobody here knows the right one.
+TOLD = (
+    *("also a test image", "duplicate in another class"),
+    *("near-duplicate of a validation image", "near-duplicate of a test image"),
+    *("wrong extension", "tiny", "blank"),
+)
+# What can be found of an image -> whether it is left out; in the order in which it is told.
+FINDINGS = dict.fromkeys(LEFT_OUT, True) | dict.fromkeys(TOLD, False)
 Key = tuple[str, str]  # what a row is known by: path and finding
 
 
