@@ -37,7 +37,7 @@ EPOCHS = {"head": 1, "last": 9, "all": 9}
 RATE = 5e-4  # at 32 images per step
 
 
-class PretrainedOptions(BaseOptions):
+class Options(BaseOptions):
     """Pretrained networks."""
 
     pretrained: bool = True
@@ -50,7 +50,7 @@ class PretrainedOptions(BaseOptions):
     the start. auto is all from 1,000 training images on, and head for fewer."""
 
 
-def choose(options: PretrainedOptions, dataset: Dataset) -> PretrainedOptions:
+def choose(options: Options, dataset: Dataset) -> Options:
     """The options with a network, and with the size, epochs and learning rate that suit it.
 
     Args:
@@ -89,7 +89,7 @@ def choose(options: PretrainedOptions, dataset: Dataset) -> PretrainedOptions:
     return dataclasses.replace(options, **unset)
 
 
-def starts_from_imagenet(options: PretrainedOptions) -> bool:
+def starts_from_imagenet(options: Options) -> bool:
     """Whether the network is one of `NETWORKS` with its ImageNet weights, or with --weights."""
     name = getattr(options, "model", "").partition(":")[0]
     arguments = dict(map(option, getattr(options, "model_options", ())))
@@ -97,7 +97,7 @@ def starts_from_imagenet(options: PretrainedOptions) -> bool:
     return name in NETWORKS and options.pretrained and not scratch
 
 
-def _network(options: PretrainedOptions, look: Callable) -> tuple[str, str]:
+def _network(options: Options, look: Callable) -> tuple[str, str]:
     """The network for images of which `look()` gives what `look_at` does, and why."""
     if not options.pretrained:
         return DEFAULT, "--no-pretrained was given"

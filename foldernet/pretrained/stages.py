@@ -3,11 +3,10 @@
 import dataclasses
 
 from foldernet.options import ClassifyOptions
-from foldernet.pretrained.choice import PretrainedOptions, starts_from_imagenet
+from foldernet.pretrained.choice import Options, starts_from_imagenet
 from foldernet.training.runs import Run
 from foldernet.training.session import Stage
 
-Options = PretrainedOptions
 ONLY_WITH = ClassifyOptions
 FEW = 20  # validation images, with fewer of which cross-validation says more
 LAST = 0.25  # the share of its layers that --fine-tune last trains, counted from the output
@@ -65,7 +64,7 @@ def add_stages(stages: list[Stage]) -> tuple[list[Stage], list[tuple[str, str]]]
     return [*before, first, whole], facts
 
 
-def _restored(options: PretrainedOptions) -> bool:
+def _restored(options: Options) -> bool:
     """Whether the weights come from a checkpoint, which a resumed run may not have written yet."""
     resumed = getattr(options, "resume", False)
     return resumed and (Run(options.name).models / "state.npz").exists()
