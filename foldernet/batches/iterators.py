@@ -1,6 +1,5 @@
 """Batches as pure functions of (seed, epoch, index), whichever thread asks and how often."""
 
-import dataclasses
 import functools
 import os
 import time
@@ -114,7 +113,7 @@ class DirectoryIterator(Batches):
     def __init__(
         self, images, generator, *, target_size=(256, 256), store=None, per_epoch=None, **options
     ):
-        named = {field.name for field in dataclasses.fields(Rule)} & options.keys()
+        named = Rule.__dataclass_fields__.keys() & options.keys()
         rule = Rule(**{name: options.pop(name) for name in named})
         self.directory, self.filenames = images.directory, images.names
         self.classes, self.num_classes = images.labels, len(images.classes)

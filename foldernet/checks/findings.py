@@ -5,7 +5,6 @@ kept in the user's cache like the pixels.
 """
 
 import dataclasses
-import math
 import os
 from collections.abc import Iterator
 
@@ -71,7 +70,7 @@ class Examined:
     def sizes(self) -> str:
         """`28x28`, or `100x80 to 4000x3000`, the smallest and the largest: width x height."""
         known = self.records[self.readable][["width", "height"]].tolist()
-        sizes = sorted(set(known), key=math.prod)
+        sizes = sorted(set(known), key=np.prod)
         ends = [f"{width}x{height}" for width, height in sizes[:1] + sizes[1:][-1:]]
         return " to ".join(ends) or "none that can be read"
 

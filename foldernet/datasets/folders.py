@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
 from foldernet.datasets.image_list import Dataset, ImageList
 from foldernet.datasets.split import split_by_content
 from foldernet.terminal import UserError, listed, warn
@@ -90,7 +88,7 @@ def find(root: Path, validation_split: float = 0.2, cache: str = "auto") -> Data
             " images, at least two of a class, or a val/ folder."
         )
     for split, images in splits.items():
-        if missing := [classes[index] for index in np.flatnonzero(images.counts == 0)]:
+        if missing := [label for label, n in zip(classes, images.counts, strict=True) if not n]:
             warn(f"no {split} images of class {listed(missing)}; its accuracy there stays unknown")
     return Dataset(root, tuple(classes), splits)
 

@@ -33,8 +33,7 @@ class KerasIterator(iterators.Batches):
             _, chosen = self.drawn(epoch, index)
             for image, position in zip(keras.tree.flatten(batch)[0], chosen, strict=True):
                 name = f"{self.save_prefix}_{position}_{epoch}.{self.save_format}"
-                drawn = keras.utils.array_to_img(image, self.data_format, scale=True)
-                drawn.save(os.path.join(self.save_to_dir, name))
+                keras.utils.save_img(os.path.join(self.save_to_dir, name), image, self.data_format)
         return batch
 
     def __getitem__(self, index):

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import os
 from pathlib import Path
 
 import keras
@@ -129,7 +128,7 @@ def mistakes(batches, probabilities: np.ndarray, classes: tuple[str, ...]) -> Fi
         figure.text(0.5, 0.5, f"No mistakes in {images}", ha="center", va="center")
         return figure
     names = drawable(classes, "class")
-    named = drawable([os.path.basename(name) for name in batches.filenames], "file")
+    named = drawable([Path(name).name for name in batches.filenames], "file")
     labels, called = batches.classes, "{}\n{}\ncalled {}\n{:.0%}"
     titles = [
         called.format(named[at], names[labels[at]], names[predicted[at]], certainty[at])

@@ -1,6 +1,5 @@
 """Images in memory, of which a trained network can be asked as of files."""
 
-import functools
 import io
 import os
 import sys
@@ -22,7 +21,7 @@ PATH = (str, os.PathLike)
 
 def extend(predictor: Any) -> None:
     """Have a predictor take whatever `named_images` takes."""
-    predictor.named_images = functools.partial(named_images, predictor)
+    predictor.named_images = lambda images: named_images(predictor, images)
 
 
 def named_images(predictor: Any, images: Source | Iterable[Source]) -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,5 @@
 """What saves a run while `fit` runs, and restores it."""
 
-import math
 import time
 
 import keras
@@ -58,7 +57,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._write(self.first + batch)
 
     def on_train_batch_end(self, batch, logs=None):
-        if not math.isfinite(logs["loss"]):
+        if not np.isfinite(logs["loss"]):
             raise self._diverged("loss")
         self.logs = dict(logs)
 

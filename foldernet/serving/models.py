@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -141,7 +140,7 @@ class BatchQueue:
         results = predictor.answers(await asyncio.to_thread(_decoded, predictor, images))
         results = iter(await asyncio.to_thread(list, results))  # which runs the network
         for answer, count in batch:
-            answer.set_result(list(itertools.islice(results, count)))
+            answer.set_result([next(results) for _ in range(count)])
 
 
 def _decoded(predictor, images: list[Upload]) -> list[tuple[str, np.ndarray | ImageError]]:
