@@ -23,7 +23,6 @@ import predict
 import train
 from foldernet.analysis import answers, heat_maps, measures, trust, unknown
 from foldernet.analysis.occlusion import occlusion, overlaid
-from foldernet.analysis.slices import slices
 from foldernet.inference.classifier import calibrated
 from foldernet.terminal import UserError
 from foldernet.training.model_file import load_model, read_metadata, save_model
@@ -466,7 +465,7 @@ def test_kinds_of_images_that_differ_beyond_chance_are_found():
     right[:40] = random.random(40) < 0.3
     names = [f"class/{'old' if number % 2 else 'new'}/{number}.png" for number in range(120)]
     batches = SimpleNamespace(images_at=lambda at: images[at], n=120, filenames=names)
-    rows = slices(batches, right)
+    rows = measures.slices(batches, right)
     found = {row["slice"]: row for row in rows}
     assert found.keys() == {"dark", "bright", "blurred", "sharp", "folder old", "folder new"}
     assert rows[0]["slice"] == "dark"

@@ -15,9 +15,8 @@ from sklearn.metrics import confusion_matrix
 
 from foldernet import terminal
 from foldernet.analysis.heat_maps import feature_map_layer, grad_cam
-from foldernet.analysis.measures import measures, reliability
+from foldernet.analysis.measures import measures, reliability, slices
 from foldernet.analysis.occlusion import overlaid
-from foldernet.analysis.slices import slices
 from foldernet.datasets.image_list import Dataset
 from foldernet.files import write_whole
 from foldernet.inference.classifier import calibrated
