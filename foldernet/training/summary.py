@@ -1,7 +1,5 @@
 """What the terminal says of a run: what it starts from, and what came of it."""
 
-import keras
-
 from foldernet import terminal
 from foldernet.datasets.image_list import Dataset
 from foldernet.training.callbacks import NOT_SCORES
@@ -10,12 +8,11 @@ from foldernet.training.runs import LOGS, Run
 SHOWN_CLASSES = 40
 
 
-def show_start(
-    dataset: Dataset, network: keras.Model, batches: dict, run: Run, facts: list[tuple[str, str]]
-) -> None:
+def show_start(dataset: Dataset, network, batches: dict, run: Run, facts: list[tuple]) -> None:
     """Show, before the first epoch, what was found and what will be done.
 
     Args:
+        network: a `keras.Model`.
         facts: (name, text) pairs of the checks, the packages that prepare networks, and the mode.
     """
     splits = dataset.splits
