@@ -105,8 +105,8 @@ class ClassifyOptions(AugmentationOptions, TrainOptions):
     mean color of the training images where they are opaque. White icons are blank on white."""
 
     white_level: Annotated[int | None, Range(1, 65535), shown_as("INT")] = None
-    """Value that becomes white, of grayscale images of 16 bits. By default, the lowest of 1023,
-    4095, 16383 and 65535 that the training images don't exceed."""
+    """Value that becomes white, of images of 16 bits. By default, the lowest of 1023, 4095, 16383
+    and 65535 that the training images don't exceed."""
 
     keep_aspect_ratio: bool = False
     """Cut images to a centered square instead of stretching them, in prediction too; what lies

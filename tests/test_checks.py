@@ -382,16 +382,19 @@ def test_what_is_no_color_is_a_sentence(tmp_path, capsys):
     assert "'whitish' is no color. Choose white, gray, black, mean" in capsys.readouterr().err
 
 
-def test_dark_colors_of_16_bits_are_named(tmp_path, capsys):
-    """12 bits stored in 16: the 8 bits that Pillow reads leave 16 levels."""
+def test_the_range_of_16_bit_colors_is_the_datasets_own_too(tmp_path, capsys):
+    """12 bits stored in 16: the 8 bits that Pillow reads would leave 16 levels."""
     random = np.random.default_rng(0)
     for label in ("a", "b"):
         (tmp_path / "set" / label).mkdir(parents=True)
         for number in range(4):
-            pixels = random.integers(0, 4096, (12, 12, 3), np.uint16)
+            pixels = random.integers(0, 4001, (16, 16, 3), np.uint16)
+            pixels[0, 0] = 4000
             cv2.imwrite(str(tmp_path / "set" / label / f"{number}.png"), pixels)
-    assert train.main([str(tmp_path / "set"), *QUICK]) == 0
-    assert "these images use 16 of 256 levels there" in capsys.readouterr().err
+    assert train.main([str(tmp_path / "set"), *QUICK, "--name", "deep"]) == 0
+    assert "16-bit images use levels up to 4,000: 4,095 becomes white" in capsys.readouterr().err
+    seen = foldernet.load("deep").read(str(tmp_path / "set/b/3.png"))
+    np.testing.assert_array_equal(seen, pixels[..., ::-1] * 256.0 // 4096)
 
 
 def test_a_larger_image_is_read_by_the_option_that_its_error_names(tmp_path, capsys):

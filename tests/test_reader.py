@@ -168,6 +168,21 @@ def test_half_transparent_palette_entry_is_composited(tmp_path):
     np.testing.assert_array_equal(pixels[1], 127)
 
 
+@pytest.mark.parametrize("name", ["rgb.png", "rgb.tif", "rgb.ppm", "rgba.png", "rgba.tif"])
+def test_colors_of_16_bits_keep_their_levels(name, tmp_path):
+    """Those of 12 bits; Pillow alone would leave 16 of them. Alpha always has 16."""
+    values = np.random.default_rng(0).integers(0, 4096, (12, 9, 4), np.uint16)
+    values[..., 3] *= 16
+    path = tmp_path / name
+    cv2.imwrite(str(path), values[..., : len(path.stem)])
+    levels = values.astype(int) * 256 // (4096, 4096, 4096, 65536)
+    expected = levels[..., [2, 1, 0, 3][: len(path.stem)]]
+    np.testing.assert_array_equal(read_image(path, None, path.stem, white_level=4095), expected)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ImageError):
+        read_image(path, white_level=4095)
+
+
 SIXTEEN_BITS = np.array([[0, 255, 256], [32768, 40000, 65535]], np.uint16)
 
 

@@ -10,17 +10,14 @@ import numpy as np
 from foldernet import terminal
 from foldernet.checks.findings import Examined
 from foldernet.datasets.image_list import Dataset, ImageList
-from foldernet.images import limits
-from foldernet.images.reader import RULES, ImageError, Rule, opened
+from foldernet.images.reader import FULL, RULES, ImageError, Rule, opened, sixteen_bits
 from foldernet.images.store import PixelStore
 from foldernet.options import TrainOptions
 from foldernet.terminal import UserError
 
 LOOKED_AT = 64  # training images, evenly spaced: a dataset comes from one camera
 SIDE = 64  # pixels that are looked at of an image, for its colors
-FULL = 65_535
 LEVELS = (1023, 4095, 16_383, FULL)  # of 10, 12, 14 and 16 bits
-DARK = 64  # of 256 levels, which 14 bits stored in 16 fill
 MEAN = "mean"
 MOSTLY = 0.5  # of a class's images
 
@@ -92,26 +89,17 @@ def _sample(paths: list[str], size: tuple[int, int], rule: Rule) -> list[np.ndar
 
 
 def _white_level(images: ImageList) -> int:
-    gray, colors = 0, 0  # the highest levels
+    highest = 0
     for position in _spaced(len(images)):
+        path = images.path(position)
         # The checks will name what can't be read, with the reason.
-        with contextlib.suppress(ImageError), opened(images.path(position)) as (image, extra):
-            if ";16" not in str(image.tile):
-                continue
-            limits.check_memory(image, extra)
-            if image.mode.startswith("I;16"):
-                gray = max(gray, int(np.max(image)))
-            else:
-                colors = max(colors, int(np.max(image.convert("RGB"))))
-    if 0 < colors < DARK:
-        terminal.warn(
-            f"of colors with 16 bits the upper 8 are read, and these images use {colors + 1} of 256"
-            " levels there. Stretch them to 16 bits before training, or convert them to grayscale"
-        )
-    level = next(level for level in LEVELS if gray <= level) if gray else FULL
+        with contextlib.suppress(ImageError), opened(path) as (image, extra):
+            values = sixteen_bits(image, path, extra)
+            highest = max(highest, 0 if values is None else int(values.max()))
+    level = next(level for level in LEVELS if highest <= level) if highest else FULL
     if level < FULL:
-        told = f"16-bit images use levels up to {gray:,}: {level:,} becomes white (--white-level)"
-        terminal.status(told)
+        told = f"16-bit images use levels up to {highest:,}: {level:,} becomes white"
+        terminal.status(f"{told} (--white-level)")
     return level
 
 

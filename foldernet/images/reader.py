@@ -8,6 +8,7 @@ What a file may cost at all is in `limits`.
 
 import contextlib
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -36,11 +37,15 @@ RULES = {name: "|".join(known) for name, known in RULES.items()}  # as regular e
 # EXIF orientation -> OpenCV's code of the flip that undoes it, after a transposition where the
 # image lies on its side.
 FLIPS, ON_ITS_SIDE = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}, range(5, 9)
-READER_VERSION = 2  # counted up whenever the same file would give other pixels
+FULL = 65_535  # what 16 bits hold
+# Colors of 16 bits, as Pillow names them; bytes that a pixel of them takes besides the image.
+DEEP, DEEP_BYTES = ";16|'RGB', 65535", 16
+READER_VERSION = 3  # counted up whenever the same file would give other pixels
 READER = f"reader {READER_VERSION} of {PIL.__version__} and {cv2.__version__}"
 DRAFT_MARGIN = 2  # decode at this many times the target or more: closer to averaging all the pixels
 WHOLE_LIMIT = 8_000_000  # pixels; what is decoded to more is shrunk in strips, to save memory
 STRIP_PIXELS = 2**20
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # not of a TIFF's odd tags
 
 
 class ImageError(Exception):
@@ -87,8 +92,7 @@ class Rule:
         background: what lies behind transparency: "white", "gray", "black", or a color as
             "#ff8800"; not for "rgba".
         white_level: of images of 16 bits, the value that becomes white, such as 4095 of a camera's
-            12 bits; what is above it becomes white, too. It holds for grayscale images; Pillow
-            scales colors of 16 bits by itself.
+            12 bits; what is above it becomes white, too.
 
     Raises:
         ValueError: an unknown name.
@@ -98,7 +102,7 @@ class Rule:
     interpolation: str = "area"
     keep_aspect_ratio: bool = False
     background: str = "white"
-    white_level: int = 65_535
+    white_level: int = FULL
 
     @property
     def channels(self) -> int:
@@ -151,7 +155,13 @@ def read_with_header(path, size=None, rule: Rule | None = None) -> tuple[np.ndar
         if least:
             image.draft(None, (least, least))
         limits.check_memory(image, extra)
+        values = sixteen_bits(image, path, extra) if rule.white_level < FULL else None
         image.load()
+        if values is not None and values.ndim == 3:
+            colors = Image.fromarray(_levels(rule.white_level)[values])
+            if image.mode == "RGBA":
+                colors.putalpha(image.getchannel("A"))
+            image.paste(colors)  # which keeps its orientation
         header = _header(image, size_in_file)  # of a PNG, EXIF may stand behind the pixels
         return converted(image, size, rule), header
 
@@ -268,15 +278,44 @@ def _shrunk_in_strips(image: Image.Image, size: tuple[int, int], rule: Rule) -> 
 
 def _in_mode(image: Image.Image, rule: Rule) -> Image.Image:
     mode, white = MODES[rule.color_mode][0], rule.white_level
-    if image.mode.startswith("I"):  # 65535 takes the upper 8 bits
-        levels = np.minimum(np.asarray(image), white).astype(np.uint32) * 256 // (white + 1)
-        image = Image.fromarray(levels.astype(np.uint8))
+    if image.mode.startswith("I"):
+        image = Image.fromarray(_levels(white)[np.asarray(image)])
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if mode != "RGBA":
             behind = Image.new("RGBA", image.size, rule.background)
             image = Image.alpha_composite(behind, image)
     return image if image.mode == mode else image.convert(mode)
+
+
+def sixteen_bits(image: Image.Image, path: str, extra: int) -> np.ndarray | None:
+    """The values of an opened image of 16 bits, of whose colors Pillow keeps the upper 8.
+
+    Returns:
+        uint16 (height, width), or (height, width, 3) without alpha, turned as Pillow turns them;
+        None of an image of fewer bits.
+
+    Raises:
+        ImageError: OpenCV can't read its colors.
+        Exception: as of `limits.check_memory` and of Pillow.
+    """
+    if image.mode.startswith("I"):
+        limits.check_memory(image, extra)
+        return np.asarray(image)
+    if not re.search(DEEP, str(image.tile)):
+        return None
+    limits.check_memory(image, extra + DEEP_BYTES * image.width * image.height)
+    image.load()  # Pillow knows whether the file is whole
+    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint16 or values.ndim != 3:
+        raise ImageError(path, "its 16-bit colors can't be read; save it as PNG")
+    return values[..., 2::-1]
+
+
+@functools.lru_cache
+def _levels(white: int) -> np.ndarray:
+    """Values of 16 bits -> 8, of which `white` becomes 255; of 65535, the upper 8 bits."""
+    return (np.minimum(np.arange(FULL + 1), white) * 256 // (white + 1)).astype(np.uint8)
 
 
 def _upright(pixels: np.ndarray, orientation: Any) -> np.ndarray:
