@@ -1,25 +1,22 @@
-"""Images/s of predict.py on a folder of photographs, against the published script's way.
+"""How fast predict.py answers: with ONNX Runtime, with Keras, and in the published script's way.
 
     pip install -r requirements.txt -r requirements-benchmarks.txt
     python benchmarks/predict.py
 
-2,000 JPEGs of 500x375 cut from scikit-image's photographs, and one model file that train.py saves
-after an epoch on them. The published script takes one image at a time: load_img, img_to_array,
-expand_dims, preprocess_input, model.predict. Ours is `foldernet.load(...).stream(paths)`, and
-predict.py as a whole. Each has a process of its own and its turn in every round. Images/s: from
-loading the model to the last prediction, without the imports; seconds: the whole command.
+2,000 JPEGs of 500x375 cut from scikit-image's photographs, and two models that train.py saves after
+an epoch on them: `simpleconv3` at 48 pixels and `efficientnet_lite` at 224. "onnx" is
+`foldernet.load(RUN).stream(paths)` with the run's model.onnx, "keras" the same without that file.
+The published script takes one image at a time: load_img, img_to_array, expand_dims,
+preprocess_input, model.predict. Each has a process of its own and its turn in every round.
 
-Three rounds, AMD EPYC, 2 cores, Python 3.11.7, Keras 3.15.1:
+Images/s are from loading the model to the last prediction, without the imports. Seconds are those of
+the whole command `python predict.py`, imports too, for one image.
 
-| what                         | ours | published | better by |
-| ---------------------------- | ---: | --------: | --------: |
-| images/s after the imports   |  679 |      10.8 |      62.6 |
-| seconds of the whole command | 10.6 |       193 |      18.2 |
-| peak MB of the whole command |  744 |       705 |     0.948 |
 """
 
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -27,7 +24,7 @@ from pathlib import Path
 import measure
 
 IMAGES, WIDTH, HEIGHT = 2000, 500, 375
-SIZE = 48  # what train.py trains at
+NETWORKS = {"simpleconv3": 48, "efficientnet_lite": 224}  # and pixels per side
 
 
 def ours(model: str, paths: list[str]):
@@ -45,13 +42,14 @@ def published(model: str, paths: list[str]):
 
     yield  # imported
     model = keras.saving.load_model(model)
+    size = model.input_shape[1:3]
     for path in paths:
-        image = keras.utils.load_img(path, target_size=(SIZE, SIZE))
+        image = keras.utils.load_img(path, target_size=size)
         batch = np.expand_dims(keras.utils.img_to_array(image), axis=0)
         yield model.predict(preprocess_input(batch), verbose=0)
 
 
-CONTESTANTS = {"foldernet stream": ours, "published": published}
+CONTESTANTS = {"onnx": ours, "keras": ours, "published": published}
 
 
 def measure_contestant(name: str, model: str, folder: str) -> dict:
@@ -64,40 +62,17 @@ def measure_contestant(name: str, model: str, folder: str) -> dict:
     return {"images_per_second": images / (time.perf_counter() - started)}
 
 
-def train(folder: Path, images: Path) -> Path:
-    """Have train.py save a model in `folder`."""
-    model = folder / "models" / "benchmark" / "best.keras"
+def train(folder: Path, images: Path, network: str) -> dict[str, Path]:
+    """Have train.py save a model in `folder`: contestant -> its file."""
+    model = folder / "models" / network / "best.keras"
     if not model.exists():
-        command = [sys.executable, measure.ROOT / "train.py", images, "--epochs", "1"]
-        measure.run([*map(str, command), "--name", "benchmark"], cwd=folder)
-    return model
-
-
-def compare(measured: dict) -> list[dict]:
-    """A row for each, with how many times better ours is."""
-    slow, stream, command = (
-        measured[name] for name in ("published", "foldernet stream", "predict.py")
-    )
-    return [
-        {
-            "what": "images/s after the imports",
-            "ours": stream["images_per_second"],
-            "published": slow["images_per_second"],
-            "better by": stream["images_per_second"] / slow["images_per_second"],
-        },
-        {
-            "what": "seconds of the whole command",
-            "ours": command["wall_seconds"],
-            "published": slow["wall_seconds"],
-            "better by": slow["wall_seconds"] / command["wall_seconds"],
-        },
-        {
-            "what": "peak MB of the whole command",
-            "ours": command["peak_mb"],
-            "published": slow["peak_mb"],
-            "better by": slow["peak_mb"] / command["peak_mb"],
-        },
-    ]
+        size = ["--image-size", str(NETWORKS[network])]
+        command = [sys.executable, measure.ROOT / "train.py", images, "--model", network, *size]
+        measure.run([*map(str, command), "--epochs", "1", "--name", network], cwd=folder)
+    alone = folder / f"{network}-alone" / model.name  # without its model.onnx
+    alone.parent.mkdir(exist_ok=True)
+    shutil.copyfile(model, alone)
+    return {"onnx": model, "keras": alone, "published": model}
 
 
 def main() -> None:
@@ -110,12 +85,24 @@ def main() -> None:
         options.repeats = 1
     with measure.workspace(options.folder) as folder:
         images = measure.build_images(folder / f"b{count}", count, WIDTH, HEIGHT)
-        model = train(folder, images)
-        turns = {name: measure.child(__file__, name, model, images) for name in CONTESTANTS}
-        command = [sys.executable, measure.ROOT / "predict.py", images, "--run", model]
-        turns["predict.py"] = [str(part) for part in command]
+        one, turns = next(images.rglob("*.jpg")), {}
+        for network in NETWORKS:
+            for name, model in train(folder, images, network).items():
+                turns[network, name] = measure.child(__file__, name, model, images)
+                if name != "published":
+                    command = [sys.executable, measure.ROOT / "predict.py", one, "--run", model]
+                    turns[network, f"one {name}"] = [*map(str, command)]
         measured = measure.rounds(turns, options.repeats)
-    measure.report("predict", {f"{count:,} photographs": compare(measured)}, options)
+    many, single = [], []
+    for network in NETWORKS:
+        speed = {name: measured[network, name]["images_per_second"] for name in CONTESTANTS}
+        others = {f"times {name}": speed["onnx"] / speed[name] for name in ("keras", "published")}
+        many.append({"network": network, "pixels": NETWORKS[network]} | speed | others)
+        seconds = [measured[network, f"one {name}"]["wall_seconds"] for name in ("onnx", "keras")]
+        row = {"onnx, seconds": seconds[0], "keras, seconds": seconds[1]}
+        single.append({"network": network} | row | {"times": seconds[1] / seconds[0]})
+    tables = {f"Images/s of {count:,} photographs": many, "One image": single}
+    measure.report("predict", tables, options)
 
 
 if __name__ == "__main__":
