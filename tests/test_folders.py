@@ -226,7 +226,7 @@ def test_equal_images_stay_on_one_side_in_a_class_of_two(root):
     for label in ("cat", "dog"):
         for number in range(2):
             add(root / label / f"{number}.png", 5)
-    with pytest.raises(UserError, match=r"left for validation\. Add more images"):
+    with pytest.raises(UserError, match=r"an image for validation\. Add images"):
         find(root)
 
 
@@ -449,9 +449,10 @@ def test_one_class_only_is_an_error_that_names_it(root):
         find(root)
 
 
-def test_folder_one_level_too_high_is_told_the_one_below(root):
-    add_classes(root / "pets")
-    with pytest.raises(UserError, match=r"Perhaps you meant '.*pets'"):
+@pytest.mark.parametrize("below", ["pets", "archive/all of them/pets"])
+def test_folder_too_high_is_told_the_one_below(root, below):
+    add_classes(root / below)
+    with pytest.raises(UserError, match=rf"Perhaps you meant '.*root/{below}'"):
         found(root)
 
 
@@ -519,10 +520,11 @@ def test_two_validation_folders_are_an_error_that_names_both(root):
         find(root)
 
 
-def test_validation_folder_without_images_is_an_error(root):
+@pytest.mark.parametrize("there", ["cat", "0.png"])
+def test_validation_without_images_in_class_folders_is_an_error(root, there):
     add_classes(root / "train")
-    (root / "val" / "cat").mkdir(parents=True)
-    with pytest.raises(UserError, match="left for validation"):
+    add(root / "val/0.png") if there == "0.png" else (root / "val" / there).mkdir(parents=True)
+    with pytest.raises(UserError, match=r"No class folder of '.*val' .* class folders in val/"):
         find(root)
 
 

@@ -84,8 +84,8 @@ def find(root: Path, validation_split: float = 0.2, cache: str = "auto") -> Data
         splits = split_by_content(splits.pop("training"), validation_split, cache) | splits
     if not len(splits["validation"]):
         raise UserError(
-            f"No image of '{splits['validation'].directory}' is left for validation. Add more"
-            " images, at least two of a class, or a val/ folder."
+            f"No class folder of '{splits['validation'].directory}' has an image for validation."
+            " Add images, at least two of a class, or class folders in val/."
         )
     for split, images in splits.items():
         if missing := [label for label, n in zip(classes, images.counts, strict=True) if not n]:
