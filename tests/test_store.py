@@ -120,6 +120,7 @@ import numpy as np
 from foldernet.images import store as stores
 files, crash = {files!r}, {crash}
 stores.WRITE_BYTES = 5 * 48
+stores.MOST_PENDING = 1  # or a thread would write when it comes to it
 made = []
 def make(position):
     made.append(position)
@@ -248,6 +249,7 @@ def test_a_full_disk_is_still_read(files, monkeypatch, capsys):
 
 def test_many_small_arrays_are_written_by_number(files, monkeypatch):
     monkeypatch.setattr(stores, "WRITE_ITEMS", 7)
+    monkeypatch.setattr(stores, "MOST_PENDING", 1)
     store, _ = opened(files, "disk")
     values(store)
     store, _ = opened(files, "disk")  # without a flush
@@ -337,6 +339,27 @@ def test_a_forked_process_reads_the_right_arrays_and_does_no_harm(files):
         os._exit(0 if both == (list(range(1, 21)),) * 2 else 1)
     assert os.waitpid(process, 0)[1] == 0
     assert values(store) == list(range(1, 21))
+
+
+def test_a_fork_while_a_thread_writes_leaves_nobody_waiting(files):
+    store, _ = opened(files, "memory")
+    writing = threading.Event()
+
+    def write():
+        with stores._writing:
+            writing.set()
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    writing.wait()
+    process = os.fork()
+    if process == 0:
+        store.flush()
+        os._exit(0)
+    assert os.waitpid(process, 0)[1] == 0
+    store.flush()
+    thread.join()
 
 
 def test_a_killed_run_does_no_harm(files):

@@ -93,8 +93,9 @@ class DirectoryIterator(KerasIterator, iterators.DirectoryIterator):
         elif self.class_mode in ("binary", "sparse"):
             targets = np.asarray(self.classes)[chosen].astype(dtype)
         elif self.class_mode == "categorical":
-            known = np.arange(len(self.class_indices))  # of which a DataFrame may name several
-            targets = np.array([np.isin(known, self.classes[at]) for at in chosen], dtype)
+            targets = np.zeros((len(chosen), len(self.class_indices)), dtype)
+            for target, at in zip(targets, chosen, strict=True):
+                target[self.classes[at]] = 1  # of a DataFrame perhaps several
         else:  # of "multi_output" several
             targets = keras.tree.map_structure(lambda labels: labels[chosen], self.labels)
         return images, targets, *self._weights(chosen)

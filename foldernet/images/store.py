@@ -27,8 +27,13 @@ DISK_LIMIT = 32 * 2**30  # bytes of all purposes together; the least recently us
 DISK_RESERVE = 2**30  # bytes of the disk that are never taken
 WRITE_BYTES, WRITE_ITEMS = 32 * 2**20, 2**15  # of arrays, at most, that are written at a time
 DAMAGED = lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.VersionMismatchError
+MOST_PENDING = 4  # times as many wait to be written, at most
 _environments = {}  # process and folder -> open environment
-_opening = threading.Lock()
+_opening, _writing = threading.Lock(), threading.Lock()
+# A forked process would wait forever for a thread that it doesn't have.
+os.register_at_fork(
+    before=_writing.acquire, after_in_parent=_writing.release, after_in_child=_writing.release
+)
 _warned = set()  # folders
 
 
@@ -65,7 +70,7 @@ class ArrayStore:
         self._rows = np.empty((count, *self.shape), np.uint8) if in_memory else None
         digest = hashlib.blake2b(f"{purpose} {self.shape}".encode(), digest_size=12).hexdigest()
         self._path = folder() / digest if mode in ("auto", "disk") else None
-        self._lock, self._pending = threading.Lock(), {}  # key -> array that is yet to be written
+        self._pending = {}  # key -> array that is yet to be written
         if self._path:
             slots = terminal.progress(range(count), "Looking into the cache", count)
             for slot, key, row in self._read((slot, _key(path_of(slot))) for slot in slots):
@@ -101,7 +106,7 @@ class ArrayStore:
 
     def flush(self) -> None:
         """Write what is yet to be written."""
-        with self._lock:
+        with _writing:
             pending = self._pending.copy()
             if not pending:
                 return
@@ -109,7 +114,7 @@ class ArrayStore:
                 environment = _environment(self._path)
                 _make_room(len(pending) * self._item_bytes)
                 with environment.begin(write=True) as writing:
-                    items = ((key.to_bytes(8), row.tobytes()) for key, row in pending.items())
+                    items = ((key.to_bytes(8), row.data) for key, row in pending.items())
                     writing.cursor().putmulti(sorted(items))
             except (OSError, lmdb.Error) as error:
                 self._disk_failed(error)
@@ -150,8 +155,10 @@ class ArrayStore:
             self._keys[slot] = key
         if self._path:
             self._pending[key] = row
-        if len(self._pending) >= self._written_at_once:
-            self.flush()
+        if len(self._pending) >= self._written_at_once and not _writing.locked():
+            threading.Thread(target=self.flush).start()  # which mostly waits for the disk
+        if len(self._pending) >= MOST_PENDING * self._written_at_once:
+            self.flush()  # as the disk is too slow
         return row
 
     def _read(self, keys: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -219,7 +226,7 @@ def _environment(path: Path) -> lmdb.Environment:
         if process_and_path not in _environments:
             path.mkdir(parents=True, exist_ok=True)
             os.utime(path)  # for `_make_room`
-            environment = lmdb.open(str(path), map_size=DISK_LIMIT, readahead=False)
+            environment = lmdb.open(str(path), map_size=DISK_LIMIT, readahead=False, metasync=False)
             pages = environment.info()["last_pgno"] + 1
             if pages * environment.stat()["psize"] > (path / "data.mdb").stat().st_size:
                 environment.close()
