@@ -7,20 +7,18 @@ import types
 import typing
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tyro.conf import arg
 
 from foldernet.terminal import UserError, listed
 
 
-@dataclasses.dataclass(frozen=True)
-class Range:
-    """The numbers that an option takes, both ends included; None is no limit. Or a word."""
+class Range(NamedTuple):
+    """The numbers that an option takes, both ends included; None is no limit."""
 
     low: float | None = None
     high: float | None = None
-    word: str | None = None
 
 
 MAY_CHANGE_ON_RESUME = "may change when a run is resumed"
@@ -67,7 +65,7 @@ def _kind(hint: Any) -> Any:
 def _check(option: str, value: Any, kind: Any, marks: tuple) -> None:
     if typing.get_origin(kind) is Literal and value not in (choices := typing.get_args(kind)):
         raise UserError(f"{option} '{value}' is unknown. Choose from {listed(choices)}.")
-    for limits in (mark for mark in marks if isinstance(mark, Range) and value != mark.word):
+    for limits in (mark for mark in marks if isinstance(mark, Range) and value is not None):
         low, high = limits.low, limits.high
         for number in value if isinstance(value, tuple) else (value,):
             if not isinstance(number, numbers.Integral if kind is int else numbers.Real):

@@ -56,11 +56,9 @@ class TrainOptions(BaseOptions):
     optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
     """Optimizer."""
 
-    learning_rate: Annotated[
-        float | Literal["find"] | None, Range(0, word="find"), shown_as("RATE", "--lr", "--lr0")
-    ] = None
+    learning_rate: Annotated[float | None, Range(0), shown_as("RATE", "--lr", "--lr0")] = None
     """Highest learning rate. By default 0.003 at 128 images per step, scaled by the square root of
-    the batch size; find takes one from a learning-rate range test."""
+    the batch size."""
 
     weight_decay: Annotated[float, Range(0)] = 0.05
     """Weight decay; 0 is off."""

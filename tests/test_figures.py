@@ -19,8 +19,7 @@ from matplotlib.text import Text
 
 import train
 from foldernet.datasets.image_list import Dataset, ImageList
-from foldernet.figures import classifier, names
-from foldernet.figures.log import DOTS_PER_INCH
+from foldernet.figures import classifier, log
 from foldernet.tasks.classify import Classify
 
 QUICK = ["--epochs", "1", "--image-size", "16", "--batch-size", "16"]
@@ -43,7 +42,7 @@ def only_the_fonts_of_matplotlib(monkeypatch):
     manager = font_manager.fontManager
     own = [entry for entry in manager.ttflist if entry.fname.startswith(matplotlib.get_data_path())]
     monkeypatch.setattr(manager, "ttflist", own)
-    monkeypatch.setitem(names.STYLE, "fontfamily", ["DejaVu Sans"])
+    monkeypatch.setitem(log.STYLE, "fontfamily", ["DejaVu Sans"])
 
 
 def font_of(characters: str, family: str, folder: Path) -> None:
@@ -69,7 +68,7 @@ def font_of(characters: str, family: str, folder: Path) -> None:
 
 def texts(figure) -> list[Text]:
     """The texts of a figure that is drawn as a run draws it."""
-    figure.dpi = DOTS_PER_INCH
+    figure.dpi = log.DOTS_PER_INCH
     FigureCanvasAgg(figure).draw()
     return [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
 
@@ -100,7 +99,7 @@ def titles(count: int, title: str):
 
 
 def test_no_class_name_is_taken_for_markup():
-    shown = names.drawable(AWKWARD, "class")
+    shown = log.drawable(AWKWARD, "class")
     assert shown[:3] == ["$x$", "a$b", "$$"]
     assert shown[-2:] == [r"two\nlines", r"\x1b[0m"]
     for figure in (
@@ -122,15 +121,15 @@ def test_names_in_a_font_of_this_system_are_drawn_with_it(tmp_path):
     font_of("猫犬", "Some Sans", tmp_path)
     font_of("고양이", "Korean Sans", tmp_path)
     classes = ("cat", "猫", "犬 2", "고양이")
-    assert names.drawable(classes, "class") == list(classes)
-    assert names.STYLE["fontfamily"] == ["DejaVu Sans", "Korean Sans", "Some Sans"]
+    assert log.drawable(classes, "class") == list(classes)
+    assert log.STYLE["fontfamily"] == ["DejaVu Sans", "Korean Sans", "Some Sans"]
     assert texts(confusion(classes))
     assert texts(titles(3, "고양이.png\ncalled 猫"))
 
 
 def test_names_that_no_font_can_write_are_numbered_and_told(capsys, monkeypatch):
     classes = ("cat", "猫", "고양이", "ไทย")
-    assert names.drawable(classes, "class") == ["cat", "class 1", "class 2", "class 3"]
+    assert log.drawable(classes, "class") == ["cat", "class 1", "class 2", "class 3"]
     labels = [label.get_text() for label in confusion(classes).axes[0].get_yticklabels()]
     assert labels == ["cat", "class 1", "class 2", "class 3"]
     figure = classifier.mistakes(mistaken(["a.png", "猫/猫.png"]), certain(1, 2, 4), classes)
@@ -152,14 +151,14 @@ def test_names_that_no_font_can_write_are_numbered_and_told(capsys, monkeypatch)
 )
 def test_every_name_is_drawn_without_a_warning(name):
     assert texts(confusion((name, "$")))
-    (shown,) = names.drawable([name], "class")
+    (shown,) = log.drawable([name], "class")
     assert texts(titles(2, f"{shown}\n{shown}"))
 
 
 def test_names_in_plain_letters_open_no_fonts(monkeypatch):
     opened = []
-    monkeypatch.setattr(names, "_characters", lambda family: opened.append(family) or {*"aé"})
-    assert names.drawable(("a", "é", "aa"), "class") == ["a", "é", "aa"]
+    monkeypatch.setattr(log, "_characters", lambda family: opened.append(family) or {*"aé"})
+    assert log.drawable(("a", "é", "aa"), "class") == ["a", "é", "aa"]
     assert opened == ["DejaVu Sans"]
 
 
@@ -182,12 +181,12 @@ def test_names_never_overlap_or_leave_the_figure(count, name):
 
 
 def test_long_names_are_shortened_in_the_middle():
-    short = names.fitted("WhatsApp Image 2024-05-17 at 10.22.41.png", 1.15, fontsize=7)
+    short = log.fitted("WhatsApp Image 2024-05-17 at 10.22.41.png", 1.15, fontsize=7)
     start, end = short.split("…")
     assert "WhatsApp Image".startswith(start)
     assert end.endswith("41.png")
     assert abs(len(start) - len(end)) <= 1
-    assert names.fitted("cat.png", 1.15, fontsize=7) == "cat.png"
+    assert log.fitted("cat.png", 1.15, fontsize=7) == "cat.png"
 
 
 def test_worst_mistakes_show_the_names_of_the_files():

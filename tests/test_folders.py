@@ -19,8 +19,7 @@ from PIL import Image
 from foldernet import rooms, shipped
 from foldernet.datasets import folders
 from foldernet.datasets.folders import expand, find
-from foldernet.datasets.image_list import ImageList
-from foldernet.datasets.split import split_by_content
+from foldernet.datasets.image_list import ImageList, split_by_content
 from foldernet.shipped import unpacked
 from foldernet.terminal import UserError
 
@@ -449,10 +448,9 @@ def test_one_class_only_is_an_error_that_names_it(root):
         find(root)
 
 
-@pytest.mark.parametrize("below", ["pets", "archive/all of them/pets"])
-def test_folder_too_high_is_told_the_one_below(root, below):
-    add_classes(root / below)
-    with pytest.raises(UserError, match=rf"Perhaps you meant '.*root/{below}'"):
+def test_folder_one_level_too_high_is_told_the_one_below(root):
+    add_classes(root / "pets")
+    with pytest.raises(UserError, match=r"Perhaps you meant '.*pets'"):
         found(root)
 
 
@@ -628,12 +626,13 @@ def test_no_folder_named_is_the_set_that_ships(archive, monkeypatch, tmp_path, w
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("No space left on device")])
 def test_unpacking_leaves_nothing_half_done(archive, monkeypatch, error):
-    def interrupted(members, path):
-        members.extract(members.namelist()[0], path)
+    def interrupted(archive, path):
+        with zipfile.ZipFile(archive) as members:
+            members.extract(members.namelist()[0], path)
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(zipfile.ZipFile, "extractall", interrupted)
+        patched.setattr(shutil, "unpack_archive", interrupted)
         with pytest.raises(error if isinstance(error, type) else type(error)):
             unpacked(archive, archive.parent)
     assert list(archive.parent.iterdir()) == [archive]
@@ -641,15 +640,16 @@ def test_unpacking_leaves_nothing_half_done(archive, monkeypatch, error):
 
 
 def test_two_runs_that_unpack_at_once_unpack_once(archive, monkeypatch):
-    plain = zipfile.ZipFile.extractall
+    plain, others = shutil.unpack_archive, []
 
-    def meanwhile_another(members, path):
-        plain(members, path)
-        monkeypatch.setattr(zipfile.ZipFile, "extractall", plain)
-        unpacked(archive, archive.parent)
+    def meanwhile_another(archive, path):
+        plain(archive, path)
+        monkeypatch.setattr(shutil, "unpack_archive", plain)
+        others.append(unpacked(archive, Path(archive).parent))
 
-    monkeypatch.setattr(zipfile.ZipFile, "extractall", meanwhile_another)
+    monkeypatch.setattr(shutil, "unpack_archive", meanwhile_another)
     assert len(list(unpacked(archive, archive.parent).rglob("*.png"))) == 8
+    assert len(others) == 1
     assert sorted(path.name for path in archive.parent.iterdir()) == ["animals", "animals.zip"]
 
 

@@ -18,7 +18,7 @@ from keras.src.legacy.preprocessing import image as keras_image
 from PIL import Image
 
 import foldernet
-from foldernet.datasets.split import split_by_content
+from foldernet.datasets.image_list import split_by_content
 from foldernet.images.reader import ImageError
 
 KerasGenerator = keras_image.ImageDataGenerator

@@ -18,7 +18,7 @@ import predict
 import train
 from foldernet import rooms, shipped
 from foldernet.datasets import folders
-from foldernet.pretrained import choice, features, head, stages
+from foldernet.pretrained import choice, features, head
 from foldernet.pretrained.features import FeatureIterator
 from foldernet.training.session import Stage
 
@@ -210,7 +210,7 @@ def test_fine_tuning_begins_with_the_solved_head_and_is_resumed_bit_for_bit(
     tmp_path, monkeypatch, capsys
 ):
     """With a network that is small enough to be trained several times here."""
-    monkeypatch.setattr(stages, "starts_from_imagenet", lambda options: True)
+    monkeypatch.setattr(choice, "starts_from_imagenet", lambda options: True)
     Path("tiny.py").write_text(TINY)
     folder = written(tmp_path / "set", photograph)
     arguments = [str(folder), *["--model", "tiny.py", "--image-size", "32"]]
@@ -246,7 +246,7 @@ def test_features_are_computed_once_and_the_rest_is_frozen(tmp_path, monkeypatch
         task, dataset = rooms.task(options.with_defaults(12)), folders.find(folder)
         network = task.network(dataset)
         whole = Stage(network, task.batches(dataset), 9, task.options)
-        split, facts = stages.add_stages([whole])
+        split, facts = choice.add_stages([whole])
         assert [stage.epochs for stage in split] == ([9] if split == [whole] else [1, 8])
         trained = {layer.name for layer in network.layers if layer.trainable_weights}
         return network.get_layer("predictions").get_weights(), trained, dict(facts)

@@ -1,4 +1,4 @@
-"""The training recipe: time budget, moving average, clipping, focal loss, precision, range test."""
+"""The training recipe: time budget, moving average, clipping, focal loss, precision."""
 
 import csv
 import itertools
@@ -141,42 +141,6 @@ def test_mixed_precision_computes_in_bfloat16_and_saves_float32(stripes_folder, 
     first, second = history(plain)[0]["loss"], history(models)[0]["loss"]
     assert first != second
     assert float(first) == pytest.approx(float(second), rel=0.05)
-
-
-# Range test
-
-
-def test_a_range_test_finds_the_same_rate_again_and_leaves_no_other_trace(stripes_folder, capsys):
-    find = ["--learning-rate", "find"]
-    first = run(stripes_folder, "first", *find)
-    told = capsys.readouterr().err
-    second = run(stripes_folder, "second", *find)
-    rates = [
-        json.loads((models / "config.json").read_text())["config"]["learning_rate"]
-        for models in (first, second)
-    ]
-    assert rates[0] == rates[1]
-    assert f"learning rate: {rates[0]:g}" in told
-    assert Path("logs/first/learning_rate.png").exists()
-    given = run(stripes_folder, "given", "--learning-rate", str(rates[0]))
-    assert_equal_weights(load(first / "last.keras"), load(given / "last.keras"))
-
-
-def test_the_rate_is_a_tenth_of_the_one_with_the_lowest_loss():
-    from foldernet.recipe import range_test
-
-    valley = (np.log10(range_test.RATES) + 2) ** 2  # lowest at 0.01
-    assert range_test.suggested(valley) == pytest.approx(0.001, rel=0.1)
-
-
-def test_a_resumed_run_keeps_the_rate_that_was_found(stripes_folder, monkeypatch):
-    interrupt(monkeypatch, (1, 0))
-    options = ["--learning-rate", "find", "--time", "1h", "--name", "halting"]
-    assert train.main([str(stripes_folder), *SMALL, *options]) == 143
-    config = Path("models/halting/config.json")
-    rate = json.loads(config.read_text())["config"]["learning_rate"]
-    assert train.main(["--resume"]) == 0
-    assert json.loads(config.read_text())["config"]["learning_rate"] == rate
 
 
 # Time

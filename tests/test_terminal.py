@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
 
 from foldernet import terminal
-from foldernet.resume.session import Stopped
+from foldernet.resume.session import ResumableSession
 from foldernet.terminal import UserError
 
 
@@ -65,6 +66,9 @@ def test_long_progress_is_a_bar_on_a_terminal(monkeypatch):
     assert " 33%" in sys.stderr.getvalue()  # it begins where progress is when it appears
 
 
+STOPPED = SimpleNamespace(command="python train.py --resume --name a")
+
+
 def raising(error):
     def main():
         raise error
@@ -78,7 +82,11 @@ def raising(error):
         (lambda: None, 0, ""),
         (lambda: 3, 3, ""),
         (raising(UserError("Mend it.")), 1, "error: Mend it.\n"),
-        (raising(Stopped("Saved.", signal.SIGTERM)), 143, "\nSaved.\n"),
+        (
+            raising(ResumableSession.stopped(STOPPED, signal.SIGTERM)),
+            143,
+            "\nStopped by SIGTERM. Resume: python train.py --resume --name a\n",
+        ),
         (raising(KeyboardInterrupt()), 130, "\nstopped\n"),
     ],
 )

@@ -1,14 +1,14 @@
 """How the filter is trained: loss, prior and optimizer, all from the images' own spectrum."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 from foldernet.blur import spectrum
-from foldernet.blur.fourier import rfft2
+from foldernet.blur.single_filter import rfft2
 
 # Of the frequencies, and how many times as strong as the images the frame's edge is there, from
 # which on it is hidden. At 97x97 it is 0.2 times as strong in photographs, 6 times in blobs.
@@ -62,8 +62,7 @@ def _mean_power(images, weight):
     return ops.sum((ops.square(real) + ops.square(imaginary)) * weight, axis=(-2, -1))
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(NamedTuple):
     """What `measure` derives from the sharp images; `power` is their own spectrum,
     float64 (side, side // 2 + 1)."""
 

@@ -1,6 +1,6 @@
 """The kernel without training: one pass over the pairs, then one linear system, in float64."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.fft import irfft2, next_fast_len, rfft2
@@ -18,8 +18,7 @@ STRENGTHS = 10.0 ** np.arange(-9, 2)
 REFINEMENT = 10.0 ** np.array([-2 / 3, -1 / 3, 1 / 3, 2 / 3])
 
 
-@dataclass(frozen=True)
-class KernelEstimate:
+class KernelEstimate(NamedTuple):
     """What `estimate_kernel` found."""
 
     strength: float  # of the smoothness prior, in squared units of the images; 0 without

@@ -10,8 +10,7 @@ import numpy as np
 from foldernet.blur.options import BlurOptions
 from foldernet.blur.photographs import photographs
 from foldernet.datasets import folders
-from foldernet.datasets.image_list import Dataset
-from foldernet.datasets.split import split_by_content
+from foldernet.datasets.image_list import Dataset, split_by_content
 from foldernet.tasks.task import Task
 from foldernet.terminal import UserError, listed, status
 

@@ -4,9 +4,9 @@ What has to be known of each image is learned from the one decoding that trainin
 kept in the user's cache like the pixels.
 """
 
-import dataclasses
 import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,8 +14,7 @@ from PIL import Image
 
 from foldernet import terminal
 from foldernet.checks.quarantine import FINDINGS, Finding, relative
-from foldernet.datasets.image_list import Dataset
-from foldernet.datasets.split import content_hashes
+from foldernet.datasets.image_list import Dataset, content_hashes
 from foldernet.images import threads
 from foldernet.images.reader import FORMATS, Header, ImageError
 from foldernet.images.store import ArrayStore
@@ -39,8 +38,7 @@ RECORD = np.dtype(
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Examined:
+class Examined(NamedTuple):
     """The images of all splits, one after the other, and what was found in them.
 
     Attributes:

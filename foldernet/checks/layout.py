@@ -42,10 +42,7 @@ def explain(root: Path) -> None:
             f' folders of them: cd {shlex.quote(str(training))} && python -c "import os; [{move}]"'
         )
     if len(inner) == 1 and folders.subfolders(training / inner[0]):
-        meant = training
-        while training == root and len(inner) == 1 and folders.subfolders(meant / inner[0]):
-            meant /= inner[0]
-            inner = folders.subfolders(meant)
+        meant = training / inner[0] if training == root else training
         raise UserError(f"'{training}' holds one folder of folders. Perhaps you meant '{meant}'.")
     if not inner:
         files = [name for _, _, names in os.walk(training) for name in names]

@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import platformdirs
 
@@ -39,8 +40,7 @@ FINDINGS = dict.fromkeys(LEFT_OUT, True) | dict.fromkeys(TOLD, False)
 Key = tuple[str, str]  # what a row is known by: path and finding
 
 
-@dataclasses.dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """Something about one image.
 
     Attributes:

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from foldernet.datasets.image_list import Dataset, ImageList
-from foldernet.datasets.split import split_by_content
+from foldernet.datasets.image_list import Dataset, ImageList, split_by_content
 from foldernet.terminal import UserError, listed, warn
 
 HEIC = (".heic", ".heif", ".hif")

@@ -9,8 +9,7 @@ from keras.src.legacy.preprocessing.image import DataFrameIterator
 from foldernet.batches import augmentation
 from foldernet.batches import generator as batches
 from foldernet.datasets import folders
-from foldernet.datasets.image_list import ImageList
-from foldernet.datasets.split import split_by_content
+from foldernet.datasets.image_list import ImageList, split_by_content
 from foldernet.drop_in.iterators import ArrayIterator, DirectoryIterator
 
 # Arguments of Keras's methods that are our iterators' too: of all, and of those that read files.

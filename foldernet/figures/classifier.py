@@ -11,8 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 from foldernet import files, networks, terminal
 from foldernet.datasets.image_list import Dataset
-from foldernet.figures.log import show
-from foldernet.figures.names import STYLE, drawable, fitted
+from foldernet.figures.log import STYLE, drawable, fitted, show
 from foldernet.tasks.classify import Classify
 from foldernet.tasks.task import Task
 from foldernet.training.runs import Run

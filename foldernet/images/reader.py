@@ -12,7 +12,7 @@ import functools
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -63,8 +63,7 @@ class ImageError(Exception):
         self.path, self.reason, self.kind = path, reason, kind
 
 
-@dataclasses.dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What an image file says of itself before it is decoded.
 
     Attributes:

@@ -53,8 +53,8 @@ def choose(options: Options, dataset) -> Options:
 def adapt(session, task, stages: list[Stage]) -> Options:
     """Have the last stage train as the options say.
 
-    What is measured for them, in trial steps, leaves the weights as they were; a resumed run has it
-    in its options already.
+    What is measured for --time, in trial steps, leaves the weights as they were; a resumed run has
+    it in its options already.
 
     Args:
         session: of the training, which has no run yet.
@@ -62,7 +62,7 @@ def adapt(session, task, stages: list[Stage]) -> Options:
         stages: of which the last one's options and epochs change.
 
     Returns:
-        The session's options: the learning rate and number of epochs may have been found.
+        The session's options: the number of epochs may have been found.
 
     Raises:
         UserError: --time is too short.
@@ -86,22 +86,14 @@ def adapt(session, task, stages: list[Stage]) -> Options:
         return arguments, [*fresh, *added, *schedule]
 
     task.compile_arguments = compile_arguments
-    weights = [variable.numpy() for variable in whole.network.variables]
-    found = []  # callbacks that trials don't have, as there is no run yet
-    if options.learning_rate == "find":
-        from foldernet.recipe import range_test
-
-        rate, figure = range_test.find(session, task, whole)
-        options = dataclasses.replace(options, learning_rate=rate)
-        found.append(figure)
     if options.time:
         from foldernet.recipe import time_budget
 
-        found.append(time_budget.keep(session, task, stages, seconds(options.time)))
+        weights = [variable.numpy() for variable in whole.network.variables]
+        added.append(time_budget.keep(session, task, stages, seconds(options.time)))
         options = dataclasses.replace(options, epochs=sum(stage.epochs for stage in stages))
-    added += found
-    for variable, value in zip(whole.network.variables, weights, strict=True):
-        variable.assign(value)
+        for variable, value in zip(whole.network.variables, weights, strict=True):
+            variable.assign(value)
     return options
 
 

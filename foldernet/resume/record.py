@@ -14,8 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from foldernet import option_types, terminal
-from foldernet.datasets.image_list import Dataset
-from foldernet.datasets.split import content_hashes
+from foldernet.datasets.image_list import Dataset, content_hashes
 from foldernet.options import TrainOptions
 from foldernet.terminal import UserError
 from foldernet.training import runs

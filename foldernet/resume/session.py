@@ -51,20 +51,6 @@ def check_writable() -> None:
             ) from error
 
 
-class Stopped(terminal.UserError):
-    """A signal asked the program to end, and it has ended in good order.
-
-    Attributes:
-        exit_status: 128 plus the signal's number, as shells expect: 130 of Ctrl-C, 143 of SIGTERM.
-    """
-
-    heading = "\n"
-
-    def __init__(self, text: str, signal_number: int):
-        super().__init__(text)
-        self.exit_status = 128 + signal_number
-
-
 class ResumableSession(Session):
     """Checkpoints every few minutes and when a signal asks to stop; `--resume` continues from them.
 
@@ -149,10 +135,13 @@ class ResumableSession(Session):
         # Not print: the signal may have come in the middle of one.
         os.write(2, b"\nStopping after this step; once more stops at once, and loses it.\n")
 
-    def stopped(self, number: int) -> Stopped:
-        """How the program ends once what a signal interrupts is safe."""
+    def stopped(self, number: int) -> terminal.UserError:
+        """How the program ends once what a signal interrupts is safe: with 128 plus the signal's
+        number, as shells expect, 130 of Ctrl-C and 143 of SIGTERM."""
         name = signal.Signals(number).name
-        return Stopped(f"Stopped by {name}. Resume: {self.command}", number)
+        ended = terminal.UserError(f"Stopped by {name}. Resume: {self.command}")
+        ended.heading, ended.exit_status = "\n", 128 + number
+        return ended
 
     @property
     def command(self) -> str:

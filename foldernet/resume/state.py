@@ -5,11 +5,11 @@ so that a position in the data is two numbers. The file is NumPy's, without pick
 checksum.
 """
 
-import dataclasses
 import hashlib
 import io
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,7 @@ FACTS = "facts"  # the member that holds, as JSON, all that isn't an array
 CHECKSUM = hashlib.blake2b  # after NumPy's own file, whose directory has none
 
 
-@dataclasses.dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """Where a run stands.
 
     Attributes:
@@ -53,7 +52,7 @@ def write(folder: Path, state: State) -> None:
     Raises:
         OSError: it can't be written; the files that were there still are.
     """
-    facts = {name: value for name, value in vars(state).items() if name != "arrays"}
+    facts = {name: value for name, value in state._asdict().items() if name != "arrays"}
     # NumPy's arrays and numbers, and tensors, become lists and numbers.
     text = json.dumps(facts, default=lambda value: np.asarray(value).tolist())
     encoded = np.frombuffer(text.encode(), np.uint8)

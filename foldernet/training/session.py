@@ -28,13 +28,13 @@ class Stage:
     epochs: int
     options: TrainOptions
 
-    def compile(self, task: Any, **others: Any) -> None:
-        """Compile the network as the task wants it, but for `others`, arguments of `compile`."""
+    def compile(self, task: Any) -> None:
+        """Compile the network as the task wants it."""
         from foldernet.training import optimizers  # and Keras, which options can do without
 
         steps = len(self.batches["training"])
         arguments, self.schedule = task.compile_arguments(steps, self.options)
-        self.network.compile(**arguments | others)
+        self.network.compile(**arguments)
         optimizers.build(self.network)
 
 
