@@ -8,6 +8,7 @@ setup(
     package_data={
         "foldernet.data": ["*.zip"],
         "foldernet.analysis": ["templates/*"],
+        "foldernet.export": ["templates/*"],
         "foldernet.serving": ["*.json", "page/*"],
     },
 )

@@ -14,7 +14,7 @@ import tokenize
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPTS = ("train.py", "predict.py", "check.py", "evaluate.py", "serve.py")
+SCRIPTS = ("train.py", "predict.py", "check.py", "evaluate.py", "export.py", "serve.py")
 PACKAGES = (
     *(
         "analysis",
@@ -41,7 +41,7 @@ FLOORS = (
         *SCRIPTS,
         *("foldernet/__init__.py", "foldernet/__main__.py", "foldernet/commands.py"),
         *("foldernet/checks/command.py", "foldernet/analysis/command.py"),
-        "foldernet/serving/command.py",
+        *("foldernet/serving/command.py", "foldernet/export/command.py"),
     ),
     ("train, predict, rooms", "foldernet/train.py", "foldernet/predict.py", TABLES),
     (
@@ -81,7 +81,7 @@ def floor(file: str) -> int:
 def room(file: str) -> str | None:
     """The optional package, or file, that a file belongs to; None of the core."""
     scripts = {"check.py": "foldernet/checks/", "evaluate.py": "foldernet/analysis/"}
-    scripts["serve.py"] = "foldernet/serving/"
+    scripts |= {"serve.py": "foldernet/serving/", "export.py": "foldernet/export/"}
     file = scripts.get(file, file)
     return next((name for name in ROOMS if re.match(f"foldernet/{name}(/|$)", file)), None)
 

@@ -73,6 +73,7 @@ COMMANDS = {
     "predict": "foldernet.commands:predict",
     "check": "foldernet.checks.command:check",
     "evaluate": "foldernet.analysis.command:evaluate",
+    "export": "foldernet.export.command:export",
     "serve": "foldernet.serving.command:serve",
 }
 # What `import foldernet` offers besides -> its module.

@@ -46,7 +46,7 @@ def finish(
     def write(temporary: Path) -> None:
         # A classifier's report has asked the network already.
         expected = task.outputs["validation"][some] if task.outputs else outputs(network)
-        _convert(network, temporary, {METADATA: json.dumps(metadata), DIGEST: digest(best)})
+        convert(network, temporary, {METADATA: json.dumps(metadata), DIGEST: digest(best)})
         given = outputs(OnnxNetwork(temporary))
         found["largest_difference"] = float(np.abs(given - expected).max())
         found["same_class"] = float(np.mean(given.argmax(axis=1) == expected.argmax(axis=1)))
@@ -111,7 +111,7 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _convert(network: Any, path: Path, metadata: dict[str, str]) -> None:
+def convert(network: Any, path: Path, metadata: dict[str, str]) -> None:
     """Write a Keras model as ONNX, with metadata."""
     with warnings.catch_warnings(), terminal.quiet_tensorflow():
         warnings.simplefilter("ignore")  # of tf2onnx, on NumPy's future
