@@ -99,14 +99,16 @@ def test_another_networks_answers_fail_and_leave_nothing(monkeypatch, capsys):
     assert sorted(path.name for path in Path().iterdir()) == ["models"]
 
 
-def test_random_layers_of_a_network_do_nothing_in_an_export(capsys):
-    """Keras alone exports such a network without complaint, and it fails when it is opened."""
+def test_layers_that_are_random_or_normalize_with_fixed_numbers_can_be_exported(capsys):
+    """Keras alone exports the former without complaint, and they fail when they are opened; ONNX
+    takes the latter's numbers for inputs."""
     import keras
 
     best = Path("models/first/best.keras")
     model = load_model(best)
     images = keras.Input(model.input_shape[1:])
-    random = keras.layers.RandomRotation(0.5)(keras.layers.RandomFlip()(images))
+    same = keras.layers.Normalization(mean=[0.0], variance=[1.0])(images)
+    random = keras.layers.RandomRotation(0.5)(keras.layers.RandomFlip()(same))
     kept = {name: value for name, value in read_metadata(best).items() if name != "unknown"}
     save_model(keras.Model(images, model(random)), best, kept)
     exported()
@@ -117,7 +119,10 @@ def test_random_layers_of_a_network_do_nothing_in_an_export(capsys):
     ("arguments", "told"),
     [
         (["--out", "models"], "'models' exists already. Name another folder with --out."),
-        (["--int8", "--format", "keras"], "--int8 is for onnx, litert. Choose one with --format."),
+        (
+            ["--int8", "--format", "keras"],
+            "--int8 is for --format onnx or litert. Choose one of them.",
+        ),
         (["--format", "tflite"], "--format"),
     ],
 )

@@ -45,8 +45,7 @@ def export(arguments: list[str] | None = None) -> None:
     if out.exists():
         raise terminal.UserError(f"'{out}' exists already. Name another folder with --out.")
     if options.int8 and options.format not in INT8:
-        few = terminal.listed(INT8)
-        raise terminal.UserError(f"--int8 is for {few}. Choose one with --format.")
+        raise terminal.UserError(f"--int8 is for --format {' or '.join(INT8)}. Choose one of them.")
     terminal.status(f"Using {path.parent}")
     predictor, splits = load(path), labeled_images(None, path.parent)
     if not hasattr(predictor, "classes"):

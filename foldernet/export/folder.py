@@ -101,8 +101,8 @@ def compared(folder: Path, predictor: Any, images: ImageList, int8: bool) -> str
         )
     size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
     cells = terminal.number(difference), f"{same:.1%}", f"{right:.4f}", f"{milliseconds:.2f}"
-    rows = [("the run", "", "", "", f"{own:.4f}"), ("this", f"{size / 1e6:.2f} MB", *cells)]
     head = "size", "largest difference", "same class", "accuracy", "ms an image"
+    rows = [("the run", "", "", "", f"{own:.4f}"), ("this", f"{size / 1e6:.2f} MB", *cells)]
     return terminal.table([(f"{len(labels)} images", *head), *rows])
 
 
@@ -143,8 +143,7 @@ def inference_network(model: Any, temperature: float, dtype: str) -> Any:
     from keras import layers, ops
 
     images, last = keras.Input(model.input_shape[1:], dtype=dtype, name="images"), model.layers[-1]
-    folded = isinstance(last, layers.Dense) and last.activation is keras.activations.softmax
-    if folded:
+    if folded := isinstance(last, layers.Dense) and last.activation is keras.activations.softmax:
         last.set_weights([each / temperature for each in last.get_weights()])
     model = keras.Model(model.inputs[0], model.outputs[0])
     outputs = model(layers.Rescaling(1.0)(images), training=False)
@@ -154,8 +153,7 @@ def inference_network(model: Any, temperature: float, dtype: str) -> Any:
 
 
 def _onnx(network: Any, path: Path, metadata: dict, names: str, training: Any) -> None:
-    known = {model_file.METADATA: json.dumps(metadata), LABELS: names}
-    onnx_file.convert(network, path, known)
+    onnx_file.convert(network, path, {model_file.METADATA: json.dumps(metadata), LABELS: names})
     if len(training):
         from onnxruntime import quantization
 

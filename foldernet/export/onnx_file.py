@@ -117,7 +117,11 @@ def convert(network: Any, path: Path, metadata: dict[str, str]) -> None:
         warnings.simplefilter("ignore")  # of tf2onnx, on NumPy's future
         import onnx
 
-        network(np.zeros((1, *network.input_shape[1:]), "float32"))  # or Keras won't export it
+        for layer in network._flatten_layers():
+            if type(layer).__name__ == "Normalization":  # of TensorFlow's tensors, it makes inputs
+                layer.mean, layer.variance = np.array(layer.mean), np.array(layer.variance)
+        # Or Keras won't export it; in training, layers that normalize a batch would learn from it.
+        network(np.zeros((1, *network.input_shape[1:]), "float32"), training=False)
         network.export(path, format="onnx", verbose=False)
         made = onnx.load(path)
         onnx.helper.set_model_props(made, metadata)
