@@ -30,13 +30,13 @@ beyond the imports, pages of files on disk are left out, which the kernel can ta
 
 One round, AMD EPYC, 2 cores, Python 3.11.7, Keras 3.15.1; images/s of ours as a multiple of:
 
-| data | pixels | first / Keras's generator | first / best peer | best first    | later / Keras's generator | later / best peer | best later    |
-| ---- | -----: | ------------------------: | ----------------: | ------------- | ------------------------: | ----------------: | ------------- |
-| a    |     48 |                      1.16 |             0.387 | torch-opencv  |                      18.7 |              5.29 | torch-opencv  |
-| b    |     48 |                      1.22 |              1.03 | torch-opencv  |                      44.7 |              11.3 | tf.data       |
-| b    |    224 |                      2.22 |             0.599 | grain-threads |                      15.8 |              5.37 | grain-threads |
-| c    |     48 |                      3.05 |              2.29 | tf.data       |                     1,886 |              32.3 | tf.data       |
-| c    |    224 |                      2.93 |              2.03 | tf.data       |                       223 |              16.4 | tf.data       |
+| data | pixels | first / Keras's generator | first / best peer | best first      | later / Keras's generator | later / best peer | best later   |
+| ---- | -----: | ------------------------: | ----------------: | --------------- | ------------------------: | ----------------: | ------------ |
+| a    |     48 |                      2.28 |             0.592 | torch-opencv    |                      17.3 |              3.26 | torch-opencv |
+| b    |     48 |                      1.36 |              1.36 | keras-threads   |                      45.5 |              13.8 | tf.data      |
+| b    |    224 |                      1.94 |             0.628 | grain-threads   |                      16.5 |              3.59 | torch-opencv |
+| c    |     48 |                      2.74 |              2.28 | tf.data         |                     2,744 |                37 | tf.data      |
+| c    |    224 |                      2.16 |              2.16 | keras-processes |                       243 |              15.5 | tf.data      |
 """
 
 import importlib
