@@ -65,7 +65,7 @@ def _kind(hint: Any) -> Any:
 def _check(option: str, value: Any, kind: Any, marks: tuple) -> None:
     if typing.get_origin(kind) is Literal and value not in (choices := typing.get_args(kind)):
         raise UserError(f"{option} '{value}' is unknown. Choose from {listed(choices)}.")
-    for limits in (mark for mark in marks if isinstance(mark, Range) and value is not None):
+    for limits in (mark for mark in marks if isinstance(mark, Range)):
         low, high = limits.low, limits.high
         for number in value if isinstance(value, tuple) else (value,):
             if not isinstance(number, numbers.Integral if kind is int else numbers.Real):

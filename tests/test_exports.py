@@ -142,7 +142,7 @@ def test_a_missing_runtime_is_named_with_what_installs_it(monkeypatch, capsys):
 
 
 def test_pixels_of_the_script_are_those_of_training_and_its_file_says_what_they_are():
-    """Large, small, lying on their side, gray, transparent, of a palette."""
+    """Large, small, lying on their side, gray, transparent, of 16 bits, of a palette."""
     import runpy
 
     random = np.random.default_rng(0)
@@ -151,6 +151,7 @@ def test_pixels_of_the_script_are_those_of_training_and_its_file_says_what_they_
         "small.png": Image.fromarray(random.integers(0, 255, (9, 13, 3), np.uint8)),
         "gray.png": Image.fromarray(random.integers(0, 255, (40, 40), np.uint8)),
         "transparent.png": Image.fromarray(random.integers(0, 255, (40, 50, 4), np.uint8)),
+        "deep.png": Image.fromarray(random.integers(0, 65536, (40, 50), np.uint16)),
         "palette.gif": Image.fromarray(random.integers(0, 255, (40, 50, 3), np.uint8)).quantize(16),
     }
     side = kinds["large.jpg"].getexif()

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, STRIPES, scan, stripes
+from PIL import Image
 
 from foldernet.batches.generator import ImageDataGenerator
 from foldernet.images import store as stores
-from foldernet.images.reader import ImageError
+from foldernet.images.reader import ImageError, Rule
 from foldernet.images.store import ArrayStore
 
 SHAPE = (4, 4, 3)
@@ -398,3 +399,17 @@ def test_batches_are_the_same_bytes_with_any_cache_and_any_workers(tmp_path, cap
     for cache in ("off", "auto", "auto", "memory", "disk", "disk"):  # the second time is warm
         for workers in (0, 1, 2, 8):
             assert batches_of(folder, cache, workers) == reference, (cache, workers)
+
+
+def test_images_that_are_only_cropped_are_kept_too(tmp_path):
+    """Their pixels are a part of a larger array."""
+    path = tmp_path / "wide.png"
+    random = np.random.default_rng(0)
+    Image.fromarray(random.integers(0, 256, (48, 60, 3), np.uint8)).save(path)
+    rule = Rule(keep_aspect_ratio=True)
+    first = stores.PixelStore(1, lambda _: str(path), (48, 48), rule)
+    (pixels,) = first.rows(np.array([0]))
+    first.flush()
+    again = stores.PixelStore(1, lambda _: str(path), (48, 48), rule)
+    assert not len(again.missing)
+    np.testing.assert_array_equal(again.rows(np.array([0]))[0], pixels)

@@ -50,8 +50,8 @@ def export(arguments: list[str] | None = None) -> None:
     predictor, splits = load(path), labeled_images(None, path.parent)
     if not hasattr(predictor, "classes"):
         raise terminal.UserError(f"'{path}' is no classifier. Name a run of one.")
-    out.parent.mkdir(parents=True, exist_ok=True)
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         with (
             tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as place,
             terminal.quiet_tensorflow(),

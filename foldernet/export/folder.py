@@ -23,12 +23,12 @@ from foldernet.images.reader import ImageError
 from foldernet.inference.classifier import calibrated
 from foldernet.training import model_file
 
-LEAST_SAME = 0.9  # share of the images whose first class is the run's
 TEMPLATES = Environment(
     loader=PackageLoader("foldernet.export"), trim_blocks=True, keep_trailing_newline=True
 )
-LABELS = "labels.txt"  # a class a line, in the order of the outputs
-INT8 = ("onnx", "litert")
+# The classes, one a line, in the order of the outputs; what can compute in 8 bits; and the share of
+# the images whose first class has to be the run's.
+LABELS, INT8, LEAST_SAME = "labels.txt", ("onnx", "litert"), 0.9
 
 
 def fill(folder: Path, options: Any, predictor: Any, splits: dict[str, ImageList]) -> str:
@@ -64,13 +64,13 @@ def fill(folder: Path, options: Any, predictor: Any, splits: dict[str, ImageList
     (folder / LABELS).write_text(names, encoding="utf-8")
     model, temperature = model_file.load_model(predictor.path), predictor.metadata["temperature"]
     network = inference_network(model, temperature, known["dtype"])
-    training = _pixels(predictor, splits.pop("training"))[0] if options.int8 else ()
+    own = splits.pop("training")
+    training = _pixels(predictor, own)[0] if options.int8 else ()
     write(network, folder / file, metadata, names, np.array(training, known["dtype"]))
     write_from("predict.py")
     if options.format == "onnx":
         write_from("predict.html")
 
-    splits.pop("training", None)
     table = compared(folder, predictor, next(iter(splits.values())), options.int8)
     write_from("README.md", table=table, calibrated=len(training))
     return table
@@ -147,7 +147,7 @@ def inference_network(model: Any, temperature: float, dtype: str) -> Any:
         last.set_weights([each / temperature for each in last.get_weights()])
     model = keras.Model(model.inputs[0], model.outputs[0])
     outputs = model(layers.Rescaling(1.0)(images), training=False)
-    if not folded:  # which 8 bits would blur
+    if not folded:  # not for all: 8 bits hold little of a logarithm
         outputs = ops.softmax(ops.log(outputs) / temperature)
     return keras.Model(images, outputs)
 
@@ -159,7 +159,7 @@ def _onnx(network: Any, path: Path, metadata: dict, names: str, training: Any) -
 
         samples = iter([{"images": each[None]} for each in training])
         reader = SimpleNamespace(get_next=lambda: next(samples, None))
-        quantization.quant_pre_process(path, path)
+        quantization.quant_pre_process(path, path, skip_symbolic_shape=True)
         quantization.quantize_static(path, path, reader, per_channel=True)
 
 
@@ -177,6 +177,9 @@ def _litert(network: Any, path: Path, metadata: dict, names: str, training: Any)
 
 def _openvino(network: Any, path: Path, *_: Any) -> None:
     sys.modules["openvino_telemetry"] = None  # it would report to Google Analytics
+    from openvino.frontend.tensorflow import utils
+
+    utils.get_environment_setup = lambda _: {"tensorflow": "2.6.0"}  # its own fails on Python 3.13
     network.export(str(path), format="openvino", verbose=False)
 
 

@@ -39,13 +39,13 @@ RULES = {name: "|".join(known) for name, known in RULES.items()}  # as regular e
 FLIPS, ON_ITS_SIDE = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}, range(5, 9)
 FULL = 65_535  # what 16 bits hold
 # Colors of 16 bits, as Pillow names them; bytes that a pixel of them takes besides the image.
-DEEP, DEEP_BYTES = ";16|'RGB', 65535", 16
+DEEP, DEEP_BYTES = r"\b(RGBA?|LA);16|'RGB', 65535", 16
 READER_VERSION = 3  # counted up whenever the same file would give other pixels
 READER = f"reader {READER_VERSION} of {PIL.__version__} and {cv2.__version__}"
 DRAFT_MARGIN = 2  # decode at this many times the target or more: closer to averaging all the pixels
 WHOLE_LIMIT = 8_000_000  # pixels; what is decoded to more is shrunk in strips, to save memory
 STRIP_PIXELS = 2**20
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # not of a TIFF's odd tags
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # no warnings of odd tags
 
 
 class ImageError(Exception):

@@ -27,7 +27,7 @@ DISK_LIMIT = 32 * 2**30  # bytes of all purposes together; the least recently us
 DISK_RESERVE = 2**30  # bytes of the disk that are never taken
 WRITE_BYTES, WRITE_ITEMS = 32 * 2**20, 2**15  # of arrays, at most, that are written at a time
 DAMAGED = lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.VersionMismatchError
-MOST_PENDING = 4  # times as many wait to be written, at most
+MOST_PENDING = 4  # times what is written at a time may wait for it
 _environments = {}  # process and folder -> open environment
 _opening, _writing = threading.Lock(), threading.Lock()
 # A forked process would wait forever for a thread that it doesn't have.
@@ -154,7 +154,7 @@ class ArrayStore:
         if self._rows is not None or self._path:
             self._keys[slot] = key
         if self._path:
-            self._pending[key] = row
+            self._pending[key] = np.ascontiguousarray(row)
         if len(self._pending) >= self._written_at_once and not _writing.locked():
             threading.Thread(target=self.flush).start()  # which mostly waits for the disk
         if len(self._pending) >= MOST_PENDING * self._written_at_once:

@@ -9,22 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 
 THREADS = os.cpu_count() or 1
 AT_ONCE = 4096  # items waited for at a time, so that a million need no million futures
-# Seconds an item, below which several threads take longer than one: they wait for Python's lock, to
-# and fro. And those of a future, which costs as much as a small image.
+# SHORT: seconds an item, below which one thread is faster than several, which would hand Python's
+# lock to and fro. TOGETHER: seconds of the items that a future is given.
 SHORT, TOGETHER = 250e-6, 2e-3
 
 
 def map(function: Callable, items: Sequence) -> Iterator:
     """As Python's `map`: begun when the first result is asked for. The first items are tried in
     this thread, where the others follow if they are short."""
-    done, took = 0, 0.0
-    while 2 * THREADS < len(items) > done and took <= SHORT * done:
+    done, took, excess = 0, 0.0, 0.0
+    while 2 * THREADS < len(items) > done and excess <= SHORT:
         began = time.perf_counter()
         result = function(items[done])
-        took += time.perf_counter() - began
-        done += 1
+        took = time.perf_counter() - began
+        done, excess = done + 1, max(0.0, excess + took - SHORT)
         yield result
-    size = int(TOGETHER * done / took) + 1 if done else 1
+    size = int(TOGETHER / took) + 1 if done else 1
     for start in range(done, len(items), AT_ONCE):
         part = items[start : start + AT_ONCE]
         parts = [part[at : at + size] for at in range(0, len(part), size)]
