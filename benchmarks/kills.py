@@ -40,11 +40,11 @@ def torture(folder: Path, share: int) -> dict:
     os.chdir(folder)
     some_animals()
 
-    import train
+    from foldernet.commands import train  # not the benchmark of that name
 
     moments = random.Random(0)
     started = time.perf_counter()
-    if attempt(train.main, [*ARGUMENTS, "--name", "alone"], prepare=remember_bests):
+    if attempt(train, [*ARGUMENTS, "--name", "alone"], prepare=remember_bests):
         raise SystemExit(Path("output.txt").read_text())
     duration = time.perf_counter() - started
     bests = [weights_of(path) for path in sorted(Path("bests").iterdir())]
@@ -56,7 +56,7 @@ def torture(folder: Path, share: int) -> dict:
             anywhere = tries % STARTING == 0
             tries += 1
             seconds = moments.uniform(0, duration if anywhere else duration / 4)
-            status = attempt(train.main, next_try(name), kill=(seconds, anywhere, name))
+            status = attempt(train, next_try(name), kill=(seconds, anywhere, name))
             if status != -signal.SIGKILL:
                 break
             killed += 1
@@ -65,7 +65,7 @@ def torture(folder: Path, share: int) -> dict:
                 lost += found not in bests[best:]
                 best = bests.index(found)
         if not Path("models", name, "metrics.json").exists():
-            status = attempt(train.main, next_try(name))
+            status = attempt(train, next_try(name))
         finished += 1
         lost += status != 0
         equal += status == 0 and end_of(name) == expected
