@@ -112,10 +112,11 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
             scores |= summary.pace(best.best_epoch, session.history, batches)
             for package in rooms.packages("draw_result"):
                 package.draw_result(task, dataset, batches, model, run)
-            files.write_json(run.models / runs.METRICS, scores)  # kept, if what follows fails
-            for package in rooms.packages("finish"):
-                scores |= package.finish(task, dataset, batches, model, run, scores)
-            files.write_json(run.models / runs.METRICS, scores)
+            try:
+                for package in rooms.packages("finish"):
+                    scores |= package.finish(task, dataset, batches, model, run, scores)
+            finally:  # kept, if that fails; after a kill, --resume does it again
+                files.write_json(run.models / runs.METRICS, scores)
         summary.show_result(scores, run)
     return run
 

@@ -386,6 +386,27 @@ def test_kills_lose_nothing(stripes_folder, uninterrupted, fresh, tmp_path):
     assert_same_run(uninterrupted, tmp_path, "whole", "killed")
 
 
+def test_a_kill_while_the_report_is_made_leaves_a_run_that_makes_it(
+    stripes_folder, fresh, tmp_path
+):
+    killed = f"""
+import os, sys
+sys.path.insert(0, {str(ROOT)!r})
+from foldernet import commands
+from foldernet.analysis import html_report
+html_report.finish = lambda *_: os.kill(os.getpid(), 9)
+commands.train(sys.argv[1:])
+"""
+    program = fresh.run("-c", killed, stripes_folder, *OPTIONS, "--name", "killed", cwd=tmp_path)
+    assert program.returncode == -signal.SIGKILL
+    models = tmp_path / "models/killed"
+    assert not (models / "metrics.json").exists()
+    again = fresh.run(TRAIN, "--resume", "--name", "killed", cwd=tmp_path)
+    assert again.returncode == 0, again.told
+    assert (models / "metrics.json").exists()
+    assert (models / "report.html").exists()
+
+
 def test_a_run_whose_images_have_moved_says_how_to_go_on(halted, capsys):
     before = (halted / "config.json").read_bytes()
     Path("set").rename("elsewhere")
