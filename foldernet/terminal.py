@@ -20,13 +20,7 @@ class UserError(Exception):
 
     Its text says what happened, what was expected and how to correct it, in one or two sentences;
     the programs print it without a traceback.
-
-    Attributes:
-        heading: before the text.
-        exit_status: of a program that ends so.
     """
-
-    heading, exit_status = "error: ", 1
 
 
 def status(text: str = "") -> None:
@@ -49,7 +43,7 @@ def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
     """Make `main` a program's entry point.
 
     Its return value becomes the exit status (None counts as 0); a `UserError` becomes one line on
-    standard error and its exit status; Ctrl-C ends it with 130.
+    standard error and exit status 1; Ctrl-C ends it with 130, or as the `KeyboardInterrupt` says.
     """
 
     @functools.wraps(main)
@@ -68,8 +62,8 @@ def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
                 warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy")
                 return main(*arguments) or 0
         except UserError as error:
-            status(f"{error.heading}{error}")
-            return error.exit_status
+            status(f"error: {error}")
+            return 1
         except OSError as error:  # of standard output: who read it has left, or its disk is full
             if error.filename or error.errno not in (errno.EPIPE, errno.ENOSPC):
                 raise
@@ -77,9 +71,9 @@ def entry_point(main: Callable[..., int | None]) -> Callable[..., int]:
             if error.errno == errno.ENOSPC:
                 status("error: The disk is full where output is written. Free some space.")
             return 128 + 13
-        except KeyboardInterrupt:
-            status("\nstopped")
-            return 130
+        except KeyboardInterrupt as stop:
+            status(f"\n{str(stop) or 'stopped'}")
+            return getattr(stop, "exit_status", 130)
 
     return program
 

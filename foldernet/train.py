@@ -115,8 +115,10 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
             try:
                 for package in rooms.packages("finish"):
                     scores |= package.finish(task, dataset, batches, model, run, scores)
-            finally:  # kept, if that fails; after a kill, --resume does it again
+            except Exception:  # the scores are kept; after a kill or a signal, --resume is the way
                 files.write_json(run.models / runs.METRICS, scores)
+                raise
+            files.write_json(run.models / runs.METRICS, scores)
         summary.show_result(scores, run)
     return run
 

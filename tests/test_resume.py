@@ -386,19 +386,20 @@ def test_kills_lose_nothing(stripes_folder, uninterrupted, fresh, tmp_path):
     assert_same_run(uninterrupted, tmp_path, "whole", "killed")
 
 
-def test_a_kill_while_the_report_is_made_leaves_a_run_that_makes_it(
-    stripes_folder, fresh, tmp_path
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_signal_while_the_report_is_made_leaves_a_run_that_makes_it(
+    number, stripes_folder, fresh, tmp_path
 ):
     killed = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
 from foldernet import commands
 from foldernet.analysis import html_report
-html_report.finish = lambda *_: os.kill(os.getpid(), 9)
-commands.train(sys.argv[1:])
+html_report.finish = lambda *_: os.kill(os.getpid(), {number})
+sys.exit(commands.train(sys.argv[1:]))
 """
     program = fresh.run("-c", killed, stripes_folder, *OPTIONS, "--name", "killed", cwd=tmp_path)
-    assert program.returncode == -signal.SIGKILL
+    assert program.returncode == (143 if number == signal.SIGTERM else -number), program.told
     models = tmp_path / "models/killed"
     assert not (models / "metrics.json").exists()
     again = fresh.run(TRAIN, "--resume", "--name", "killed", cwd=tmp_path)

@@ -72,7 +72,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Write the state in which training has ended.
 
         Raises:
-            UserError: a signal asked for it.
+            KeyboardInterrupt: a signal asked for it.
         """
         self.epoch, self.logs = self.session.options.epochs, {}
         self.model.reset_metrics()  # they hold validation's totals, which no epoch goes on from

@@ -4,9 +4,9 @@ import contextlib
 import os
 import signal
 import tempfile
-import threading
 import warnings
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Annotated
 
 from foldernet import files, terminal
@@ -110,8 +110,7 @@ class ResumableSession(Session):
         Raises:
             UserError: a file can't be written.
         """
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        numbers = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
+        numbers = (signal.SIGINT, signal.SIGTERM) if current_thread() is main_thread() else ()
         before = {number: signal.signal(number, self._stop) for number in numbers}
         try:
             with warnings.catch_warnings():
@@ -135,13 +134,13 @@ class ResumableSession(Session):
         # Not print: the signal may have come in the middle of one.
         os.write(2, b"\nStopping after this step; once more stops at once, and loses it.\n")
 
-    def stopped(self, number: int) -> terminal.UserError:
+    def stopped(self, number: int) -> KeyboardInterrupt:
         """How the program ends once what a signal interrupts is safe: with 128 plus the signal's
         number, as shells expect, 130 of Ctrl-C and 143 of SIGTERM."""
         name = signal.Signals(number).name
-        ended = terminal.UserError(f"Stopped by {name}. Resume: {self.command}")
-        ended.heading, ended.exit_status = "\n", 128 + number
-        return ended
+        stop = KeyboardInterrupt(f"Stopped by {name}. Resume: {self.command}")
+        stop.exit_status = 128 + number
+        return stop
 
     @property
     def command(self) -> str:
