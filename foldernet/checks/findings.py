@@ -5,7 +5,7 @@ kept in the user's cache like the pixels.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import cv2
@@ -104,12 +104,14 @@ def _records(store, mode: str, doing: str) -> tuple[np.ndarray, list[ImageError]
     def make(position: int) -> np.ndarray:
         pixels, header = store.read(position)
         store.row(position, lambda _: pixels)  # which keeps them, for training
-        return np.frombuffer(_record(pixels, header).tobytes(), np.uint8)
+        return np.frombuffer(_record(pixels, header, imagehash.phash).tobytes(), np.uint8)
 
     kept = "memory" if mode == "off" else mode
     purpose = f"records 1 of {store.purpose}"
     records = ArrayStore(len(store), store.path_of, make, (RECORD.itemsize,), purpose, kept)
     unknown = set(records.missing.tolist())
+    if unknown:  # known images need neither it nor SciPy: half a second, no part of an image's time
+        import imagehash
     wanted = np.union1d(records.missing, store.missing).astype(int).tolist()
 
     def look(position: int) -> np.ndarray | ImageError:
@@ -126,16 +128,13 @@ def _records(store, mode: str, doing: str) -> tuple[np.ndarray, list[ImageError]
     return found, list(errors.values())
 
 
-def _record(pixels: np.ndarray, header: Header) -> np.ndarray:
-    """A `RECORD` of an image, (height, width, channels) uint8."""
-    import imagehash  # half a second, with the SciPy it brings; a known image needs neither
-
+def _record(pixels: np.ndarray, header: Header, phash: Callable) -> np.ndarray:
+    """A `RECORD` of an image, (height, width, channels) uint8, by ImageHash's perceptual hash."""
     # Of a pair of photographs, and of one that is gray, the first channel stands for the image.
     seen = pixels if pixels.shape[2] == 3 else pixels[..., 0]
-    bits = imagehash.phash(Image.fromarray(seen), HASH_SIDE, HASH_FACTOR).hash
+    bits = phash(Image.fromarray(seen), HASH_SIDE, HASH_FACTOR).hash
     words = np.packbits(bits).view(np.uint64)
-    blank = (pixels == pixels[:1, :1]).all()
-    form = FORMATS.index(header.format)
+    form, blank = FORMATS.index(header.format), (pixels == pixels[:1, :1]).all()
     return np.array((words, header.height, header.width, form, blank), RECORD)
 
 
