@@ -5,7 +5,7 @@
 
 | kills | lost | runs | equal in the end |
 | ----: | ---: | ---: | ---------------: |
-|   200 |    0 |   31 |               31 |
+|   200 |    0 |   85 |               85 |
 
 | what   | files | refused by name | read | read otherwise | errors without name | crashes | hangs | worst MB | worst seconds |
 | ------ | ----: | --------------: | ---: | -------------: | ------------------: | ------: | ----: | -------: | ------------: |
