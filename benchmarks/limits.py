@@ -12,14 +12,14 @@ Two rounds, AMD EPYC, 2 cores, Python 3.11.7, Keras 3.15.1:
 
 | what                                 | to 48, images/s | to 224, images/s |
 | ------------------------------------ | --------------: | ---------------: |
-| reader, 60x60 JPEG                   |           2,959 |            1,908 |
-| libjpeg to an eighth, 60x60 JPEG     |           9,724 |           10,258 |
-| reader, 500x375 JPEG                 |             736 |              365 |
-| libjpeg to an eighth, 500x375 JPEG   |           1,525 |            1,658 |
-| reader, 4032x3024 JPEG               |            26.6 |             24.6 |
-| libjpeg to an eighth, 4032x3024 JPEG |            32.7 |             32.7 |
-| warp                                 |          38,239 |            2,124 |
-| network, all cores                   |           2,636 |              121 |
+| reader, 60x60 JPEG                   |           7,985 |            3,714 |
+| libjpeg to an eighth, 60x60 JPEG     |          18,579 |           18,457 |
+| reader, 500x375 JPEG                 |           1,277 |              522 |
+| libjpeg to an eighth, 500x375 JPEG   |           1,980 |            1,987 |
+| reader, 4032x3024 JPEG               |            35.1 |             27.2 |
+| libjpeg to an eighth, 4032x3024 JPEG |            41.8 |             41.1 |
+| warp                                 |          67,214 |            2,885 |
+| network, all cores                   |           3,721 |              185 |
 """
 
 import json
