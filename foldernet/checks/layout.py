@@ -7,7 +7,7 @@ from pathlib import Path
 
 from foldernet.datasets import folders
 from foldernet.datasets.folders import EXPECTED, HEIC, IMAGE_EXTENSIONS, SYSTEM_FOLDERS
-from foldernet.datasets.image_list import Dataset, ImageList
+from foldernet.datasets.image_list import Dataset
 from foldernet.terminal import UserError, listed, warn
 
 # Beside the class folders they are no surprise: what tells of a dataset, and its license.
@@ -20,9 +20,8 @@ def check(dataset: Dataset) -> None:
     Raises:
         UserError: what is taken for classes looks like something else.
     """
-    images = dataset.splits["training"]
-    if len(images.classes) > 1:  # photographs to blur have none
-        _check_classes(images)
+    if len(dataset.classes) > 1:  # photographs to blur have none
+        _check_classes(dataset)
         _name_unused_folders(dataset)
     _name_unread_files(dataset)
 
@@ -55,13 +54,14 @@ def explain(root: Path) -> None:
         )
 
 
-def _check_classes(images: ImageList) -> None:
+def _check_classes(dataset: Dataset) -> None:
     """Classes seldom have folders of the very same names, or named as other classes; datasets and
     splits have. Nor should their own names be the same to some systems."""
-    folders_of = defaultdict(set)
-    for name, label in zip(images.names, images.labels.tolist(), strict=True):
-        parts = name.split(os.sep)
-        folders_of[images.classes[label]].add(parts[1] if len(parts) > 2 else "")
+    images, folders_of = dataset.splits["training"], defaultdict(set)
+    for each in dataset.splits.values():  # of few images, a folder's may all be in another split
+        for name, label in zip(each.names, each.labels.tolist(), strict=True):
+            parts = name.split(os.sep)
+            folders_of[images.classes[label]].add(parts[1] if len(parts) > 2 else "")
     common = set.intersection(*folders_of.values()) - {""}
     if len(common) > 1 and all(inner == common for inner in folders_of.values()):
         raise UserError(
