@@ -10,15 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 THREADS = os.cpu_count() or 1
 AT_ONCE = 4096  # items waited for at a time, so that a million need no million futures
 # SHORT: seconds an item, below which one thread is faster than several, which would hand Python's
-# lock to and fro. TOGETHER: seconds of the items that a future is given.
-SHORT, TOGETHER = 250e-6, 2e-3
+# lock to and fro. PATIENCE: seconds beyond that for each of all items, since the first one imports
+# and opens files. TOGETHER: seconds of the items that a future is given.
+SHORT, PATIENCE, TOGETHER = 500e-6, 2e-6, 2e-3
 
 
 def map(function: Callable, items: Sequence) -> Iterator:
     """As Python's `map`: begun when the first result is asked for. The first items are tried in
     this thread, where the others follow if they are short."""
     done, took, excess = 0, 0.0, 0.0
-    while 2 * THREADS < len(items) > done and excess <= SHORT:
+    while 2 * THREADS < len(items) > done and excess <= SHORT + len(items) * PATIENCE:
         began = time.perf_counter()
         result = function(items[done])
         took = time.perf_counter() - began
