@@ -10,20 +10,20 @@ from concurrent.futures import ThreadPoolExecutor
 THREADS = os.cpu_count() or 1
 AT_ONCE = 4096  # items waited for at a time, so that a million need no million futures
 # SHORT: seconds an item, below which one thread is faster than several, which would hand Python's
-# lock to and fro. PATIENCE: seconds beyond that for each of all items, since the first one imports
-# and opens files. TOGETHER: seconds of the items that a future is given.
-SHORT, PATIENCE, TOGETHER = 500e-6, 2e-6, 2e-3
+# lock to and fro. SHARE: of all items, of which so many more must be long than short, since some
+# wait for an import or a disk. TOGETHER: seconds of the items that a future is given.
+SHORT, SHARE, TOGETHER = 500e-6, 0.01, 2e-3
 
 
 def map(function: Callable, items: Sequence) -> Iterator:
     """As Python's `map`: begun when the first result is asked for. The first items are tried in
     this thread, where the others follow if they are short."""
-    done, took, excess = 0, 0.0, 0.0
-    while 2 * THREADS < len(items) > done and excess <= SHORT + len(items) * PATIENCE:
+    done, took, more_long = 0, 0.0, 0.0
+    while 2 * THREADS < len(items) > done and more_long <= 1 + SHARE * len(items):
         began = time.perf_counter()
         result = function(items[done])
         took = time.perf_counter() - began
-        done, excess = done + 1, max(0.0, excess + took - SHORT)
+        done, more_long = done + 1, max(0.0, more_long + min(took / SHORT - 1, 1))
         yield result
     size = int(TOGETHER / took) + 1 if done else 1
     for start in range(done, len(items), AT_ONCE):
