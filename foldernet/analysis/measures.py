@@ -89,12 +89,11 @@ def differ(right: np.ndarray, other: np.ndarray) -> dict:
         the p value.
     """
     alone, other_alone = int((right & ~other).sum()), int((other & ~right).sum())
-    both = alone + other_alone
     return {
         "other_accuracy": float(other.mean()),
         "right_alone": alone,
         "other_right_alone": other_alone,
-        "p_value": float(binomtest(alone, both).pvalue) if both else 1.0,
+        "p_value": float(binomtest(alone, alone + other_alone or 1).pvalue),  # of none, 1
     }
 
 

@@ -55,8 +55,6 @@ def finish(
 
     try:
         write_whole(run.models / FILE, write)
-    except terminal.UserError:  # a signal asks to stop
-        raise
     except Exception as error:  # TensorFlow, tf2onnx and ONNX Runtime raise nearly everything
         terminal.warn(f"no {FILE} could be made, and predict.py will use Keras: {short(error)}")
         return {}
