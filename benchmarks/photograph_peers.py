@@ -1,5 +1,6 @@
 """What others make of a folder of photographs, for benchmarks/photographs.py: contestants, each in a
-process of its own, that print which validation images they have right.
+process of its own, that print which validation images they have right. Their features are those of
+the network as it was published, the means of its last map.
 
     python benchmarks/photograph_peers.py pytorch-frozen FOLDER 224 0
 """
@@ -27,7 +28,7 @@ def probe(folder: Path, size: int, seed: int) -> list[bool]:
     from foldernet.networks.efficientnet_lite import efficientnet_lite
 
     splits, network = folders.find(folder).splits, efficientnet_lite((size, size, 3), 2)
-    network = keras.Model(network.input, network.get_layer("features").output)
+    network = keras.Model(network.input, network.get_layer("head_mean").output)
     features = {}
     for split in ("training", "validation"):
         pixels = np.stack([read_image(path, (size, size)) for path in splits[split].paths])
@@ -55,7 +56,7 @@ def keras_guide(folder: Path, size: int, seed: int) -> list[bool]:
     }
     classes = len(sets["train"].class_names)
     network = efficientnet_lite((size, size, 3), 2)
-    backbone = keras.Model(network.input, network.get_layer("features").output)
+    backbone = keras.Model(network.input, network.get_layer("head_mean").output)
     backbone.trainable = False
     images = keras.Input((size, size, 3))
     x = layers.RandomRotation(0.1)(layers.RandomFlip("horizontal")(images))

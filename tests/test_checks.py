@@ -417,7 +417,7 @@ def test_a_larger_image_is_read_by_the_option_that_its_error_names(tmp_path, cap
     assert train.main(["--resume", "--name", "m", "--epochs", "2", *small]) == 0
 
 
-@pytest.mark.parametrize(("photographs", "side"), [(False, 48), (True, 224)])
+@pytest.mark.parametrize(("photographs", "side"), [(False, 48), (True, 288)])
 def test_check_decodes_at_the_size_that_training_will_use(photographs, side, tmp_path):
     folder, random = tmp_path / "set", np.random.default_rng(0)
     stripes(folder, dict.fromkeys(("across", "down"), 4))

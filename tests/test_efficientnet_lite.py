@@ -32,7 +32,8 @@ def backbone():
 def test_its_outputs_are_those_of_the_pytorch_network(backbone):
     """The expected values are from PyTorch 2.13 with the package efficientnet-lite-pytorch 0.1.0
     and its image_size=96, the input (IMAGE - 127) / 128."""
-    (features,) = backbone.predict(IMAGE[None], verbose=0)
+    means = keras.Model(backbone.input, backbone.get_layer("head_mean").output)
+    (features,) = means.predict(IMAGE[None], verbose=0)
     assert features[:4] == pytest.approx([1.934972, 0.0, 2.335496, 0.667344], abs=1e-4)
     assert features.argmax() == 917
     assert features.sum() == pytest.approx(586.699, abs=0.01)
@@ -43,14 +44,18 @@ def test_its_outputs_are_those_of_the_pytorch_network(backbone):
     assert logits[best] == pytest.approx([15.246581, 14.507104, 13.724689, 13.185797], abs=1e-3)
 
 
-@pytest.mark.parametrize(("variant", "parameters"), [(0, 4_694_024), (2, 6_150_168)])
+@pytest.mark.parametrize(("variant", "parameters"), [(0, 3_413_024), (2, 4_869_168)])
 def test_it_has_a_parameter_for_each_of_the_file(variant, parameters):
     tensors = efficientnet_lite.imagenet_tensors(variant)
-    weights = [value.size for name, value in tensors.items() if "num_batches" not in name]
     network = networks.build(
         f"efficientnet_lite:{variant}", (224, 224, 3), 1000, ("pretrained=false",)
     )
-    assert network.count_params() == sum(weights) == parameters
+    below = network.count_params() - network.layers[-1].count_params()
+    unused = ("num_batches", "_fc.")  # ImageNet's own last layer
+    assert below == parameters
+    assert below == sum(
+        value.size for name, value in tensors.items() if not any(each in name for each in unused)
+    )
     assert all(not hasattr(layer, "layers") for layer in network.layers), "it is flat"
 
 
@@ -79,9 +84,17 @@ def test_a_gray_image_is_an_rgb_image_of_equal_channels(backbone):
 def test_features_of_a_constant_image_of_any_size_are_finite():
     network = features_of((101, 127, 3), variant=2)
     features = network.predict(np.full((1, 101, 127, 3), 255, "uint8"), verbose=0)
-    assert features.shape == (1, 1280)
+    assert features.shape == (1, 1248 + 1280)
     assert np.isfinite(features).all()
-    assert 0 <= features.min() < features.max() <= 6
+    assert 0 <= features.min() < features.max() <= 18 / 19, "means are 0..6"
+
+
+def test_features_are_the_means_of_the_last_two_wide_maps_small_ones_spread(backbone):
+    names = ("block7a_depthwise_relu", "head_relu", "features")
+    layers = [backbone.get_layer(name).output for name in names]
+    *maps, features = keras.Model(backbone.input, layers).predict(IMAGE[None], verbose=0)
+    means = np.concatenate([each.mean(axis=(1, 2)) for each in maps], axis=1)
+    np.testing.assert_allclose(features, 3 * means / (1 + 3 * means), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -79,16 +79,16 @@ def chosen(folder: Path, **options):
 @pytest.mark.parametrize(
     ("make", "suffix", "network", "size"),
     [
-        (photograph, "png", "efficientnet_lite", 224),
-        (photograph, "jpg", "efficientnet_lite", 224),
-        (small, "png", "efficientnet_lite", 128),
+        (photograph, "png", "efficientnet_lite", 288),
+        (photograph, "jpg", "efficientnet_lite", 288),
+        (small, "png", "efficientnet_lite", 160),
         (
             lambda random, kind: photograph(random, kind).convert("L"),
             "png",
             "efficientnet_lite",
-            224,
+            288,
         ),
-        (cut_out, "png", "efficientnet_lite", 224),
+        (cut_out, "png", "efficientnet_lite", 288),
         (drawing, "png", "simpleconv3", None),
         (drawing, "jpg", "simpleconv3", None),
         (silhouette, "png", "simpleconv3", None),
@@ -118,6 +118,7 @@ def test_what_the_user_sets_stays(tmp_path, capsys):
     given = chosen(folder, image_size=96, epochs=4, learning_rate=0.1)
     assert (given.model, given.image_size) == ("efficientnet_lite", 96)
     assert (given.epochs, given.learning_rate) == (4, 0.1)
+    assert chosen(folder, fine_tune="last").image_size == 224, "the size that it was trained at"
     named = chosen(folder, model="efficientnet_lite:2", pretrained=False)
     assert (named.image_size, named.epochs) == (224, None)
     assert named.model_options == ("pretrained=false",)
@@ -148,11 +149,21 @@ def test_the_head_is_scikit_learns_on_standardized_features(classes, width):
     kernel, bias, strength, _ = head.solve(features, labels)
     flat = features.reshape(-1, width)
     scaler = StandardScaler().fit(flat)
+    scaler.scale_ = np.maximum(scaler.scale_, np.median(scaler.scale_))
     regression = LogisticRegression(C=strength, max_iter=1000)
     regression.fit(scaler.transform(flat), np.repeat(labels, 2))
     expected = regression.predict_proba(scaler.transform(flat))
     scores = np.exp(flat @ kernel + bias)
     np.testing.assert_allclose(scores / scores.sum(1, keepdims=True), expected, atol=2e-3)
+
+
+def test_a_feature_that_hardly_varied_does_not_decide_alone():
+    features, labels = problem(2)
+    features[..., 0] += np.random.default_rng(0).normal(0, 1e-6, features.shape[:2])
+    kernel, bias, *_ = head.solve(features, labels)
+    seen = features[0, 0] + np.eye(features.shape[2])[0]  # where it is active for once
+    before, after = (each @ kernel + bias for each in (features[0, 0], seen))
+    assert np.abs(after - before).max() < 0.1
 
 
 def test_folds_never_part_the_views_of_an_image():

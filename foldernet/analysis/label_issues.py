@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from foldernet import terminal
@@ -22,7 +20,7 @@ from foldernet.networks import build
 from foldernet.pretrained.features import frozen_features
 
 FOLDS = 5
-STRENGTH = 0.01  # inverse, of the penalty; scikit-learn's C
+STRENGTH = 0.3  # inverse, of the penalty; scikit-learn's C
 SIZE = 96  # pixels, at which the pretrained network sees the images
 SHOWN = 10
 
@@ -78,7 +76,7 @@ def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
     store = PixelStore(len(paths), paths.__getitem__, (SIZE, SIZE))
     features, read = frozen_features(network, store, mirrored=False)
     classes, labels = np.unique(names[read], return_inverse=True)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=300))
+    model = LogisticRegression(C=STRENGTH, max_iter=300)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     held_out = {"cv": folds, "method": "predict_proba"}
     with threadpool_limits(1):

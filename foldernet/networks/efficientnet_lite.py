@@ -56,8 +56,8 @@ def efficientnet_lite(
         A functional model: (n, height, width, channels) pixels 0..255 -> (n, classes) float32
         probabilities.
 
-        Before the last layers, `features` gives (n, 1280) float32, 0..6: the means over the image
-        of the channels of the last convolution.
+        Before the last layers, `features` gives (n, 2432) float32, 0..1, or 2528 in variant 2: 3m /
+        (1 + 3m) of the mean m over the image of each channel of the last two wide maps.
 
     Raises:
         UserError: the images are too small, or neither gray nor RGB; an argument isn't known; or
@@ -96,12 +96,16 @@ def efficientnet_lite(
             if expansion > 1:
                 x = unit(x, f"{name}_expand", layers.Conv2D, expansion * x.shape[-1], 1)
             step = strides if first else 1
-            x = unit(x, f"{name}_depthwise", layers.DepthwiseConv2D, kernel, step)
-            x = unit(x, f"{name}_project", layers.Conv2D, narrow, 1, relu=False)
+            wide = unit(x, f"{name}_depthwise", layers.DepthwiseConv2D, kernel, step)
+            x = unit(wide, f"{name}_project", layers.Conv2D, narrow, 1, relu=False)
             # The first block of a stage changes the number of channels.
             x = x if first else layers.Add(name=f"{name}_add")([x, before])
     x = unit(x, "head", layers.Conv2D, 1280, 1)
-    x = layers.GlobalAveragePooling2D(name="features")(x)
+    # The wide map before has what ImageNet's classes had no use for: see benchmarks/features.py.
+    maps = {"block7a_depthwise": wide, "head": x}
+    means = [layers.GlobalAveragePooling2D(name=f"{of}_mean")(maps[of]) for of in maps]
+    x = layers.Rescaling(3.0, name="rescaled_means")(layers.Concatenate(name="means")(means))
+    x = layers.Activation("softsign", name="features")(x)  # most means are small, and tell as much
     if pretrained:
         _load(keras.Model(images, x), imagenet_tensors(variant))
     x = layers.Dropout(dropout, name="dropout")(x)

@@ -29,7 +29,10 @@ SAMPLE, SIDE = 64, 64  # images that are looked at, and pixels per side of what 
 # pictures (0.05 and 0.07), matplotlib's icons (0.63 and 0.21), and letters and shapes of flat color
 # that were saved as JPEG (0.75 and 0.62, 0.46 and 0.48); and of 97% of samples of ten images.
 COMMON, DISTINCT = 0.1, 0.7
-SMALL, ENLARGED = 64, 128  # pixels; larger photographs are seen at the networks' own size
+# Pixels of small photographs; and those at which efficientnet_lite sees larger and small ones. As
+# ImageNet's training enlarged crops, more pixels suit layers that stay as they are: Touvron et al.
+# (2019), "Fixing the train-test resolution discrepancy", arXiv:1906.06423; benchmarks/features.py.
+SMALL, TRAINED, FROZEN = 64, (224, 128), (288, 160)
 # Of keras.applications, which can't be asked before TensorFlow is imported; all others take 224.
 OWN_SIZES = {"InceptionResNetV2": 299, "InceptionV3": 299, "Xception": 299, "NASNetLarge": 331}
 OWN_SIZES |= {"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480}
@@ -77,17 +80,18 @@ def choose(options: Options, dataset: Dataset) -> Options:
     name, _, variant = found["model"].partition(":")
     if name not in NETWORKS:
         return dataclasses.replace(options, **found)
+    auto = "all" if len(dataset.splits["training"]) >= MANY else "head"
+    found["fine_tune"] = auto if options.fine_tune == "auto" else options.fine_tune
     if options.image_size is None:
-        small = name == NETWORKS[0] and look()[2] <= SMALL
-        found["image_size"] = ENLARGED if small else OWN_SIZES.get(variant, 224)
+        sizes = FROZEN if options.pretrained and found["fine_tune"] == "head" else TRAINED
+        own = sizes[look()[2] <= SMALL] if name == NETWORKS[0] else OWN_SIZES.get(variant, 224)
+        found["image_size"] = own
     weights = name == "applications" and getattr(options, "weights", None)
     start = "pretrained=false" if weights or not options.pretrained else None
     if options.pretrained and weights and weights.suffix == ".h5":
         start, found["weights"] = f"pretrained={weights}", None  # which Keras loads by position
     if start and start not in options.model_options:
         found["model_options"] = (*options.model_options, start)
-    if options.fine_tune == "auto":
-        found["fine_tune"] = "all" if len(dataset.splits["training"]) >= MANY else "head"
     options = dataclasses.replace(options, **found)
     if not starts_from_imagenet(options) or options.fine_tune == "none":
         return options

@@ -31,7 +31,7 @@ def frozen_features(
     features = network.get_layer("features").output
     backbone = keras.Model(network.input, features, name=network.name)
     views, width = 1 + mirrored, features.shape[1]
-    purpose = f"features 1 by {_digest(backbone)}, {views} views of {pixels.shape} {pixels.purpose}"
+    purpose = f"features 2 by {_digest(backbone)}, {views} views of {pixels.shape} {pixels.purpose}"
     kept = "memory" if mode == "off" else mode
     shape = views, width * np.dtype("float32").itemsize
     store = ArrayStore(len(pixels), pixels.path_of, None, shape, purpose, kept)

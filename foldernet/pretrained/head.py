@@ -35,6 +35,8 @@ def solve(
     views, width = features.shape[1:]
     flat, targets = features.reshape(-1, width), np.repeat(labels, views)
     scaler = StandardScaler().fit(flat)
+    # A feature that hardly varies in these images may do so in others, and would decide alone.
+    scaler.scale_ = np.maximum(scaler.scale_, np.median(scaler.scale_))
     model = LogisticRegression(max_iter=1000, class_weight=class_weight)
     pairs, every = list(folds(labels, views)), np.arange(len(flat))
     choices = {"C": STRENGTHS if pairs else (USUAL,)}  # one needs no folds
