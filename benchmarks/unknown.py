@@ -10,45 +10,45 @@ the area under the ROC curve, and how many strangers are accepted where 95% of t
 | set           | strangers      | images | score       | auroc | accepted at 95% |
 | ------------- | -------------- | -----: | ----------- | ----: | --------------: |
 | animals       | held-out class |    100 | probability | 0.815 |            0.73 |
-| animals       | held-out class |    100 | distance    | 0.759 |            0.84 |
-| animals       | held-out class |    100 | angle       | 0.629 |            0.98 |
-| animals       | held-out class |    100 | ours        | 0.762 |            0.85 |
+| animals       | held-out class |    100 | distance    | 0.786 |            0.75 |
+| animals       | held-out class |    100 | angle       | 0.647 |            0.98 |
+| animals       | held-out class |    100 | ours        | 0.784 |            0.77 |
 | animals       | another set    |     93 | probability | 0.699 |           0.978 |
-| animals       | another set    |     93 | distance    | 0.988 |          0.0108 |
-| animals       | another set    |     93 | angle       |  0.77 |           0.989 |
-| animals       | another set    |     93 | ours        | 0.977 |          0.0968 |
+| animals       | another set    |     93 | distance    | 0.998 |          0.0108 |
+| animals       | another set    |     93 | angle       | 0.775 |           0.989 |
+| animals       | another set    |     93 | ours        | 0.994 |          0.0215 |
 | animals       | digits         |    200 | probability | 0.929 |            0.47 |
-| animals       | digits         |    200 | distance    |  0.98 |            0.01 |
-| animals       | digits         |    200 | angle       | 0.868 |           0.885 |
-| animals       | digits         |    200 | ours        | 0.966 |            0.11 |
+| animals       | digits         |    200 | distance    | 0.997 |               0 |
+| animals       | digits         |    200 | angle       | 0.889 |            0.81 |
+| animals       | digits         |    200 | ours        | 0.996 |           0.015 |
 | animals       | noise          |    200 | probability | 0.764 |               1 |
-| animals       | noise          |    200 | distance    | 0.989 |               0 |
-| animals       | noise          |    200 | angle       | 0.752 |               1 |
-| animals       | noise          |    200 | ours        | 0.976 |           0.065 |
+| animals       | noise          |    200 | distance    |     1 |               0 |
+| animals       | noise          |    200 | angle       | 0.763 |               1 |
+| animals       | noise          |    200 | ours        |     1 |               0 |
 | animals       | gratings       |    200 | probability | 0.569 |            0.91 |
-| animals       | gratings       |    200 | distance    |  0.99 |               0 |
-| animals       | gratings       |    200 | angle       | 0.782 |             0.9 |
-| animals       | gratings       |    200 | ours        | 0.984 |           0.045 |
-| photographs-7 | held-out class |      8 | probability | 0.798 |            0.75 |
-| photographs-7 | held-out class |      8 | distance    | 0.634 |           0.875 |
-| photographs-7 | held-out class |      8 | angle       | 0.943 |           0.375 |
-| photographs-7 | held-out class |      8 | ours        | 0.952 |               0 |
-| photographs-7 | another set    |    200 | probability | 0.684 |            0.92 |
-| photographs-7 | another set    |    200 | distance    | 0.974 |            0.03 |
-| photographs-7 | another set    |    200 | angle       | 0.904 |            0.51 |
-| photographs-7 | another set    |    200 | ours        | 0.969 |            0.03 |
-| photographs-7 | digits         |    200 | probability |  0.79 |               1 |
-| photographs-7 | digits         |    200 | distance    | 0.974 |           0.025 |
-| photographs-7 | digits         |    200 | angle       | 0.834 |            0.98 |
-| photographs-7 | digits         |    200 | ours        | 0.969 |           0.005 |
-| photographs-7 | noise          |    200 | probability | 0.808 |            0.95 |
-| photographs-7 | noise          |    200 | distance    | 0.976 |               0 |
-| photographs-7 | noise          |    200 | angle       | 0.848 |           0.945 |
-| photographs-7 | noise          |    200 | ours        | 0.976 |               0 |
-| photographs-7 | gratings       |    200 | probability | 0.976 |           0.195 |
-| photographs-7 | gratings       |    200 | distance    | 0.974 |            0.05 |
-| photographs-7 | gratings       |    200 | angle       | 0.961 |           0.245 |
-| photographs-7 | gratings       |    200 | ours        | 0.977 |               0 |
+| animals       | gratings       |    200 | distance    |     1 |               0 |
+| animals       | gratings       |    200 | angle       | 0.788 |           0.905 |
+| animals       | gratings       |    200 | ours        | 0.999 |               0 |
+| photographs-7 | held-out class |      8 | probability | 0.899 |           0.125 |
+| photographs-7 | held-out class |      8 | distance    | 0.946 |           0.375 |
+| photographs-7 | held-out class |      8 | angle       | 0.985 |           0.125 |
+| photographs-7 | held-out class |      8 | ours        | 0.964 |               0 |
+| photographs-7 | another set    |    200 | probability | 0.873 |            0.43 |
+| photographs-7 | another set    |    200 | distance    | 0.955 |            0.12 |
+| photographs-7 | another set    |    200 | angle       | 0.988 |           0.045 |
+| photographs-7 | another set    |    200 | ours        | 0.962 |           0.025 |
+| photographs-7 | digits         |    200 | probability | 0.993 |            0.01 |
+| photographs-7 | digits         |    200 | distance    | 0.938 |           0.545 |
+| photographs-7 | digits         |    200 | angle       | 0.989 |           0.005 |
+| photographs-7 | digits         |    200 | ours        | 0.961 |               0 |
+| photographs-7 | noise          |    200 | probability | 0.981 |               0 |
+| photographs-7 | noise          |    200 | distance    | 0.939 |             0.5 |
+| photographs-7 | noise          |    200 | angle       | 0.955 |           0.145 |
+| photographs-7 | noise          |    200 | ours        | 0.952 |               0 |
+| photographs-7 | gratings       |    200 | probability | 0.996 |               0 |
+| photographs-7 | gratings       |    200 | distance    | 0.959 |           0.025 |
+| photographs-7 | gratings       |    200 | angle       | 0.941 |            0.33 |
+| photographs-7 | gratings       |    200 | ours        | 0.973 |               0 |
 """
 
 import argparse

@@ -338,9 +338,20 @@ def test_strangers_are_told_by_their_features_or_by_probability():
     assert all(told(kept, features[:20], np.full((20, 3), 1 / 3)))
 
 
+def test_a_feature_that_hardly_varied_makes_no_image_strange():
+    random = np.random.default_rng(0)
+    features, shares = random.normal(size=(40, 20)), random.dirichlet(np.ones(2), size=40)
+    features[:, 0] *= 1e-6
+    kept = unknown.fit(features, np.arange(40) % 2, features, shares)
+    known = {name: np.array(value) for name, value in kept.items()}
+    usual = unknown.strangeness(known, features, shares)
+    features[:, 0] = 1  # where it is active for once
+    assert np.abs(unknown.strangeness(known, features, shares) - usual).max() < 0.5
+
+
 def test_a_wide_network_keeps_no_features_and_its_file_stays_small():
     random = np.random.default_rng(0)
-    features, shares = random.normal(size=(40, 90_000)), random.dirichlet(np.ones(3), size=40)
+    features, shares = random.normal(size=(40, 150_000)), random.dirichlet(np.ones(3), size=40)
     kept = unknown.fit(features, np.arange(40) % 3, features, shares)
     assert kept.keys() == {"usual", "high", "scores"}
 

@@ -15,7 +15,7 @@ from foldernet.option_types import BaseOptions, Range
 from foldernet.terminal import UserError
 
 HIGH = 0.95  # share of validation images that are less strange than what counts as 1
-MOST_NUMBERS = 200_000  # of class means; they are kept as text, in 3 MB at most
+MOST_NUMBERS = 400_000  # of class means; they are kept as text, in 6 MB at most
 SMALLEST = 1e-6  # spread of a feature, which may be the same of all images
 TOLERANCE = 1e-3  # by which a score may differ where images are computed in other batches
 
@@ -44,8 +44,9 @@ def fit(
     if len(there) * features.shape[1] <= MOST_NUMBERS:  # or probabilities alone will tell
         means = np.stack([features[where == at].mean(axis=0) for at in range(len(there))])
         known = {"means": means, "center": features.mean(axis=0)}
-        known["spread"] = features.std(axis=0) + SMALLEST
-        known["spread_within"] = (features - means[where]).std(axis=0) + SMALLEST
+        # One that hardly varies here would make all strange of which it is a bit more active.
+        of = {"spread": features, "spread_within": features - means[where]}
+        known |= {n: np.maximum(s := v.std(0), np.median(s)) + SMALLEST for n, v in of.items()}
         # Five digits, so that they are short as text.
         known = {n: np.vectorize(lambda x: float(f"{x:.5g}"))(v) for n, v in known.items()}
     strange = strangeness(known, held_out, probabilities)
