@@ -78,9 +78,8 @@ def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
     classes, labels = np.unique(names[read], return_inverse=True)
     model = LogisticRegression(C=STRENGTH, max_iter=300)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    held_out = {"cv": folds, "method": "predict_proba"}
     with threadpool_limits(1):
-        shares = cross_val_predict(model, features[:, 0], labels, **held_out)
+        shares = cross_val_predict(model, features[:, 0], labels, cv=folds, method="predict_proba")
     ranked = {"return_indices_ranked_by": "self_confidence", "n_jobs": 1}
     issues = find_label_issues(labels, shares, filter_by="both", **ranked)
     likelier = classes[shares[issues].argmax(axis=1)]
