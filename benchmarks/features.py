@@ -139,8 +139,8 @@ def judged(features, labels, floor: bool) -> tuple[float, float]:
                 right = shares.argmax(axis=1) == labels[scored]
                 loss = log_loss(labels[scored], shares, labels=model.classes_)
                 scores[strength].append((right.mean(), loss))
-    means = [np.mean(each, axis=0).tolist() for each in scores.values()]
-    return tuple(min(means, key=lambda mean: mean[1]))
+    averages = [np.mean(each, axis=0).tolist() for each in scores.values()]
+    return tuple(min(averages, key=lambda average: average[1]))
 
 
 if __name__ == "__main__":

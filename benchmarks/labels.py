@@ -1,15 +1,16 @@
 """How many wrong labels `evaluate.py --label-issues` finds, and how many that it names are wrong.
 
-    python benchmarks/labels.py
+    python benchmarks/labels.py --seeds 3 4 5
 
 Of the shipped animals, and the sets of --data, some labels are turned to another class at random.
-What was wrong before counts against precision, as nobody has looked for it.
+What was wrong before counts against precision, as nobody has looked for it. The penalty's strength was
+chosen on seeds 0, 1 and 2 and two others, so that these are not reported.
 
 | set     | images | seed | turned | named | precision | recall |
 | ------- | -----: | ---: | -----: | ----: | --------: | -----: |
-| animals |  4,000 |    0 |    120 |   120 |     0.867 |  0.867 |
-| animals |  4,000 |    1 |    120 |   114 |     0.842 |    0.8 |
-| animals |  4,000 |    2 |    120 |   111 |     0.856 |  0.792 |
+| animals |  4,000 |    3 |    120 |   121 |     0.835 |  0.842 |
+| animals |  4,000 |    4 |    120 |   115 |      0.87 |  0.833 |
+| animals |  4,000 |    5 |    120 |   111 |     0.865 |    0.8 |
 """
 
 import argparse
