@@ -10,8 +10,7 @@ from foldernet.training import runs
 @terminal.entry_point
 def train(arguments: list[str] | None = None) -> None:
     """Train a network on a folder of images."""
-    typed = command_line.peek(arguments)
-    Options, defaults = rooms.options_and_defaults(typed)
+    Options, defaults = rooms.options_and_defaults(command_line.peek(arguments))
     run_training(command_line.parse(Options, arguments, "train", defaults, rooms.modes_with))
 
 

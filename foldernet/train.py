@@ -84,7 +84,7 @@ def train(data: str | os.PathLike | TrainOptions | None = None, **options) -> ru
             for stage, end in zip(stages, ends, strict=True):
                 training = stage.batches["training"]
                 watching = [
-                    callbacks.Pace(training),
+                    callbacks.Pace(training, session.history),
                     *task.callbacks(),
                     *stage.schedule,
                     best,

@@ -25,7 +25,7 @@ from foldernet.analysis import answers, heat_maps, measures, trust, unknown
 from foldernet.analysis.occlusion import occlusion, overlaid
 from foldernet.inference.classifier import calibrated
 from foldernet.terminal import UserError
-from foldernet.training.model_file import load_model, read_metadata, save_model
+from foldernet.training.model_file import METADATA_LIMIT, load_model, read_metadata, save_model
 
 KEYS = {
     *("accuracy", "accuracy_interval", "balanced_accuracy", "macro_f1", "log_loss", "brier"),
@@ -101,7 +101,9 @@ def test_a_run_is_scored_on_its_own_images(at_run, stripes_folder, capsys):
 def test_a_folder_is_matched_by_the_names_of_classes(at_run, place, capsys):
     stripes(place / "new", {"down": 3, "across": 2}, seed=5)
     noise(place / "new/wavy", 4)
-    scores = scores_of("new", "--run", "first")
+    Path("new/wavy/bad.png").write_bytes(b"no image")
+    assert evaluate.main(["new", "--run", "first", "--json", "s.json"]) == 1
+    scores = json.loads(Path("s.json").read_text())
     assert scores["images"] == 5
     assert list(scores["unknown_labels"]) == ["wavy"]
     assert scores["unknown_labels"]["wavy"]["images"] == 4
@@ -173,6 +175,8 @@ def test_two_runs_are_compared_on_the_same_images(at_run, best, stripes_folder, 
         (["--csv", "-"], "--json and --csv of evaluate.py can't be -. Name a file."),
         (["--reject", "0.6"], "--reject 0.6 is too large; it must be at most 0.5"),
         (["others", "--label-issues"], "5 images of each; there are too few of a"),
+        (["damaged", "--label-issues"], "there are too few of classes that can be read"),
+        (["others", "--label-issues", "--csv", "s"], "--label-issues gives no scores. Leave out"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -182,6 +186,8 @@ def test_a_mistake_gets_one_sentence(arguments, told, at_run, best, place, capsy
     save_model(load_model(best), Path("models/blur/best.keras"), {"mode": "blur"})
     noise(place / "bare", 1)
     noise(place / "others/a", 2)
+    Path("damaged/a").mkdir(parents=True)
+    Path("damaged/a/bad.png").write_bytes(b"no image")
     noise(place / "others/b", 7)
     run = [] if "--run" in arguments else ["--run", "first"]
     assert evaluate.main([*arguments, *run]) == 1
@@ -354,6 +360,9 @@ def test_a_wide_network_keeps_no_features_and_its_file_stays_small():
     features, shares = random.normal(size=(40, 150_000)), random.dirichlet(np.ones(3), size=40)
     kept = unknown.fit(features, np.arange(40) % 3, features, shares)
     assert kept.keys() == {"usual", "high", "scores"}
+    kept = unknown.fit(features[:, :66_666], np.arange(40) % 3, features[:, :66_666], shares)
+    assert "means" in kept
+    assert len(json.dumps(kept)) < 0.8 * METADATA_LIMIT, "its file can be opened"
 
 
 # Heat maps
@@ -403,6 +412,8 @@ def test_heat_is_where_a_tell_tale_patch_is_and_occlusion_agrees(nested, patch_n
         assert share_at_patch(heat) > 0.6  # of 0.14 of the image
     covered = occlusion(network.predict_on_batch, images[0])
     assert share_at_patch(covered) > 0.6
+    rows, columns = (covered.sum(axis=axis) @ np.arange(32) / covered.sum() for axis in (1, 0))
+    assert max(abs(rows - 23.5), abs(columns - 23.5)) < 2, "the middle of the patch"
     np.testing.assert_array_equal(network.predict_on_batch(images), before)
     assert overlaid(images[0], covered).dtype == np.uint8
 

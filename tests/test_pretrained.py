@@ -21,6 +21,7 @@ from foldernet.datasets import folders
 from foldernet.pretrained import choice, features, head
 from foldernet.pretrained.features import FeatureIterator
 from foldernet.training.session import Stage
+from foldernet.transfer.prepare import prepare
 
 
 def photograph(random: np.random.Generator, kind: str, side: int = 100) -> Image.Image:
@@ -119,9 +120,24 @@ def test_what_the_user_sets_stays(tmp_path, capsys):
     assert (given.model, given.image_size) == ("efficientnet_lite", 96)
     assert (given.epochs, given.learning_rate) == (4, 0.1)
     assert chosen(folder, fine_tune="last").image_size == 224, "the size that it was trained at"
+    timed = chosen(folder, fine_tune="all", time="10m")
+    assert (timed.epochs, timed.learning_rate) == (None, choice.RATE), "as many as fit"
+    assert chosen(folder, time="10m").epochs == 1, "there is nothing to repeat"
     named = chosen(folder, model="efficientnet_lite:2", pretrained=False)
     assert (named.image_size, named.epochs) == (224, None)
     assert named.model_options == ("pretrained=false",)
+
+
+@pytest.mark.parametrize(
+    ("file", "by_keras"),
+    [("mobilenet_1.0_no_top.h5", True), ("own.weights.h5", False), ("own.keras", False)],
+)
+def test_only_kerass_own_file_of_weights_is_left_to_keras(file, by_keras, tmp_path):
+    folder = written(tmp_path / "set", photograph)
+    options = chosen(folder, model="applications:MobileNet", weights=Path(file))
+    start = f"pretrained={file}" if by_keras else "pretrained=false"
+    assert options.model_options == (start,)
+    assert options.weights == (None if by_keras else Path(file))
 
 
 def test_a_mode_without_a_model_is_left_alone():
@@ -149,7 +165,7 @@ def test_the_head_is_scikit_learns_on_standardized_features(classes, width):
     kernel, bias, strength, _ = head.solve(features, labels)
     flat = features.reshape(-1, width)
     scaler = StandardScaler().fit(flat)
-    scaler.scale_ = np.maximum(scaler.scale_, np.median(scaler.scale_))
+    scaler.scale_ = np.maximum(scaler.scale_, np.median(flat.std(axis=0)))
     regression = LogisticRegression(C=strength, max_iter=1000)
     regression.fit(scaler.transform(flat), np.repeat(labels, 2))
     expected = regression.predict_proba(scaler.transform(flat))
@@ -203,6 +219,15 @@ def test_a_training_solves_the_head(tmp_path, capsys):
     assert "0.png: dark" in capsys.readouterr().out
 
 
+def test_features_need_no_disk(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    folder = written(tmp_path / "set", photograph, count=3)
+    command = [str(folder), "--image-size", "96", "--cache", "disk", "--name", "first"]
+    assert train.main(command) == 0
+    assert "warning: no cache in" in capsys.readouterr().err
+
+
 TINY = """
 import keras
 from keras import layers
@@ -231,6 +256,7 @@ def test_fine_tuning_begins_with_the_solved_head_and_is_resumed_bit_for_bit(
         solved, *_ = rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1"]
     assert float(solved["val_accuracy"]) == 1.0
+    assert 0 < float(solved["seconds"]) < float(rows[1]["seconds"]), "since training began"
     assert json.loads(Path("models/whole/metrics.json").read_text())["accuracy"] == 1.0
 
     interrupt(monkeypatch, (1, 0))  # the first step of the second stage
@@ -256,6 +282,7 @@ def test_features_are_computed_once_and_the_rest_is_frozen(tmp_path, monkeypatch
         options = chosen(folder, model="efficientnet_lite", image_size=96, **given)
         task, dataset = rooms.task(options.with_defaults(12)), folders.find(folder)
         network = task.network(dataset)
+        prepare(options, network, {})
         whole = Stage(network, task.batches(dataset), 9, task.options)
         split, facts = choice.add_stages([whole])
         assert [stage.epochs for stage in split] == ([9] if split == [whole] else [1, 8])
@@ -273,6 +300,8 @@ def test_features_are_computed_once_and_the_rest_is_frozen(tmp_path, monkeypatch
     np.testing.assert_array_equal(again, kernel)
     assert {"stem_conv", "head_conv", "predictions"} <= trained
     assert not {name for name in trained if name.endswith("_bn")}
+    _, trained, _ = prepared(fine_tune="all", freeze=("stem*",))
+    assert "stem_conv" not in trained
     (untouched, _), trained, facts = prepared(fine_tune="none")
     assert not np.array_equal(untouched, kernel)
     assert ("stem_bn" in trained, facts) == (True, {})

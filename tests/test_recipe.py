@@ -190,13 +190,14 @@ def test_a_time_that_no_epoch_fits_in_is_refused(slow_clock, stripes_folder, cap
 def test_training_ends_early_where_epochs_take_longer_than_in_the_trial():
     from types import SimpleNamespace
 
-    keeper = time_budget.TimeBudget(100, began=0, after=5)
+    session = SimpleNamespace(began=0, history=[{"seconds": 2.0}])
+    keeper = time_budget.TimeBudget(100, session, after=5)
     keeper.params, model = {"epochs": 50}, SimpleNamespace(stop_training=False)
     keeper.set_model(model)
     keeper.on_train_begin()
-    keeper.before, stopped = 10, []
+    keeper.before, stopped = 8, []
     for epoch in range(4):
-        logs = {"seconds": 25.0 * (epoch + 1)}
+        logs = {"seconds": 2 + 25.0 * (epoch + 1)}
         keeper.on_epoch_end(epoch, logs)
         stopped.append(model.stop_training)
     assert stopped == [False, False, True, True]  # 10 + 3 * 25 + 25 + 5 is too much

@@ -76,6 +76,16 @@ def test_a_renamed_layer_of_the_same_shape_is_not_loaded(kind, tmp_path):
     assert report == [("a", "loaded"), ("old", "missing in the file"), ("new", "unused")]
 
 
+def test_a_name_that_several_layers_have_is_an_error(kind, tmp_path):
+    images = x = keras.Input((4,))
+    for name in ("one", "two"):
+        inner = [keras.Input((4,)), keras.layers.Dense(4, name="inside")]
+        x = keras.Sequential(inner, name=name)(x)
+    model = keras.Model(images, x)
+    with pytest.raises(UserError, match=r"Several layers in .* are named 'inside'"):
+        weights.load_by_name(model, save(model, tmp_path / kind))
+
+
 def test_nothing_matching_is_an_error(kind, tmp_path):
     path = save(
         keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="x")]), tmp_path / kind

@@ -49,6 +49,8 @@ def evaluate(arguments: list[str] | None = None) -> int:
     options = command_line.parse(EvaluateOptions, arguments, "evaluate")
     if writers.STANDARD_OUTPUT in (options.json, options.csv):
         raise UserError("--json and --csv of evaluate.py can't be -. Name a file.")
+    if options.label_issues and (options.json or options.csv or options.compare):
+        raise UserError("--label-issues gives no scores. Leave out --json, --csv and --compare.")
     asked = [options.run, options.compare][: 1 + bool(options.compare)]
     found = [runs.find(name, mode="classify") for name in asked]
     for run in found:

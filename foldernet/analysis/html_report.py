@@ -93,8 +93,7 @@ def _pictures(shown, images, predicted, model) -> list[list[str]]:
     pixels = images.images_at(shown)
     kinds = [pixels]
     if feature_map_layer(model) is not None:
-        heat = grad_cam(model, pixels, predicted[shown])
-        kinds.append(map(overlaid, pixels, heat))
+        kinds.append(map(overlaid, pixels, grad_cam(model, pixels, predicted[shown])))
     return [[*map(_encoded, row)] for row in zip(*kinds, strict=True)]
 
 

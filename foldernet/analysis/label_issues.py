@@ -66,16 +66,15 @@ def find(paths: list[str], names: np.ndarray) -> list[tuple[int, str, float]]:
         raise terminal.UserError(
             "Label issues are found by cleanlab: pip install -r requirements-analysis.txt"
         ) from None
-    classes, counts = np.unique(names, return_counts=True)
-    if len(classes) < 2 or counts.min() < FOLDS:
-        few = terminal.listed(classes[counts < FOLDS]) or f"classes but {classes[0]}"
-        raise terminal.UserError(
-            f"Label issues need two classes, {FOLDS} images of each; there are too few of {few}."
-        )
     network = build("efficientnet_lite", (SIZE, SIZE, 3), 2)
     store = PixelStore(len(paths), paths.__getitem__, (SIZE, SIZE))
     features, read = frozen_features(network, store, mirrored=False)
-    classes, labels = np.unique(names[read], return_inverse=True)
+    classes, labels, counts = np.unique(names[read], return_inverse=True, return_counts=True)
+    if len(classes) < 2 or counts.min() < FOLDS:
+        few = terminal.listed(classes[counts < FOLDS]) or "classes that can be read"
+        raise terminal.UserError(
+            f"Label issues need two classes, {FOLDS} images of each; there are too few of {few}."
+        )
     model = LogisticRegression(C=STRENGTH, max_iter=300)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     with threadpool_limits(1):

@@ -24,7 +24,7 @@ def occlusion(outputs: Callable[[np.ndarray], np.ndarray], image: np.ndarray) ->
     """
 
     def covered(side: int) -> np.ndarray:  # pixels -> (patches, side) bool
-        starts = np.arange(PATCHES)[:, None] * side // PATCHES
+        starts = (2 * np.arange(PATCHES)[:, None] - 1) * side // (2 * PATCHES)
         pixels = np.arange(side)
         return (pixels >= starts) & (pixels < starts - (-2 * side // PATCHES))
 

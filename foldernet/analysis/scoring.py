@@ -44,7 +44,7 @@ def score(predictors: list, images: ImageList) -> tuple[dict, list[tuple]]:
     rankings = [dict(results[at].ranking) for at in np.flatnonzero(known)]
     shares = np.array([[ranking[name] for name in classes] for ranking in rankings])
     unknown = np.array([result.unknown for result in results])
-    strange = {str(name): unknown[names == name] for name in np.setdiff1d(names, classes)}
+    strange = {str(name): unknown[read & (names == name)] for name in np.setdiff1d(names, classes)}
     scores = measures(labels, shares, classes) | {
         "unknown": float(unknown[known].mean()),
         "unknown_labels": {

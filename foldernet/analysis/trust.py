@@ -34,8 +34,7 @@ def finish(task, dataset: Dataset, batches: dict, model, run: runs.Run, scores: 
     labels = validation.classes
     kept, after = temperature(labels, outputs), np.empty_like(outputs)
     for learned, scored in KFold(FOLDS, shuffle=True, random_state=0).split(outputs):
-        fitted = temperature(labels[learned], outputs[learned])
-        after[scored] = calibrated(outputs[scored], fitted)
+        after[scored] = calibrated(outputs[scored], temperature(labels[learned], outputs[learned]))
     network = with_features(model)
     features, positions = features_of(network, training)
     held_out, judged = features_of(network, validation)

@@ -15,7 +15,7 @@ from foldernet.option_types import BaseOptions, Range
 from foldernet.terminal import UserError
 
 HIGH = 0.95  # share of validation images that are less strange than what counts as 1
-MOST_NUMBERS = 400_000  # of class means; they are kept as text, in 6 MB at most
+MOST_NUMBERS = 400_000  # that features are compared with; kept as text, in 6 MB at most
 SMALLEST = 1e-6  # spread of a feature, which may be the same of all images
 TOLERANCE = 1e-3  # by which a score may differ where images are computed in other batches
 
@@ -41,7 +41,7 @@ def fit(
     """
     there, where = np.unique(labels, return_inverse=True)
     known = {}
-    if len(there) * features.shape[1] <= MOST_NUMBERS:  # or probabilities alone will tell
+    if (len(there) + 3) * features.shape[1] <= MOST_NUMBERS:  # or probabilities alone will tell
         means = np.stack([features[where == at].mean(axis=0) for at in range(len(there))])
         known = {"means": means, "center": features.mean(axis=0)}
         # One that hardly varies here would make all strange of which it is a bit more active.

@@ -52,5 +52,4 @@ class ImageDataGenerator(KerasGenerator):
         if random is None or not augmentation.is_on(self):
             return np.stack(images).astype(self.dtype, copy=False)
         drawn = augmentation.draw(self, len(images), images[0].shape[:2], random)
-        batch = augmentation.apply(self, images, drawn, self.dtype)
-        return batch.astype(self.dtype, copy=False)
+        return augmentation.apply(self, images, drawn, self.dtype).astype(self.dtype, copy=False)

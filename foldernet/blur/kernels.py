@@ -151,8 +151,7 @@ def _antialiased(inside, half):
     size = 2 * half + 1
     axis = (np.arange(size * SUPERSAMPLING) + 0.5) / SUPERSAMPLING - size / 2
     fine = inside(axis[:, None], axis[None, :]).astype(float)
-    cells = fine.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING)
-    return _normalized(cells.mean(axis=(1, 3)))
+    return _normalized(fine.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING).mean(axis=(1, 3)))
 
 
 def _normalized(kernel):

@@ -33,8 +33,8 @@ def classification_scores(
 
 
 def per_class(labels: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> dict:
-    """Of each class precision, recall and f1 (None where the class wasn't predicted, or has no
-    images), and images."""
+    """Of each class precision (None where it wasn't predicted), recall (None where it has no
+    images), f1 (None where both are), and images."""
     *shares, counts = precision_recall_fscore_support(
         labels, predicted, labels=range(len(classes)), zero_division=np.nan
     )

@@ -32,7 +32,7 @@ def frozen_features(
     backbone = keras.Model(network.input, features, name=network.name)
     views, width = 1 + mirrored, features.shape[1]
     purpose = f"features 2 by {_digest(backbone)}, {views} views of {pixels.shape} {pixels.purpose}"
-    kept = "memory" if mode == "off" else mode
+    kept = {"off": "memory", "disk": "auto"}.get(mode, mode)  # all are in memory in the end
     shape = views, width * np.dtype("float32").itemsize
     store = ArrayStore(len(pixels), pixels.path_of, None, shape, purpose, kept)
     missing = store.missing
@@ -49,7 +49,8 @@ def frozen_features(
             store.row(position, lambda _, row=row: row.view("uint8"))
     store.flush()
     positions = np.setdiff1d(np.arange(len(pixels)), store.missing)
-    return np.stack(store.rows(positions)).view("float32"), positions
+    found = np.array(store.rows(positions), np.uint8).reshape(-1, *shape)  # perhaps of none
+    return found.view("float32"), positions
 
 
 class FeatureIterator(Batches):

@@ -36,7 +36,7 @@ def solve(
     flat, targets = features.reshape(-1, width), np.repeat(labels, views)
     scaler = StandardScaler().fit(flat)
     # A feature that hardly varies in these images may do so in others, and would decide alone.
-    scaler.scale_ = np.maximum(scaler.scale_, np.median(scaler.scale_))
+    scaler.scale_ = np.maximum(scaler.scale_, np.median(scaler.var_) ** 0.5)
     model = LogisticRegression(max_iter=1000, class_weight=class_weight)
     pairs, every = list(folds(labels, views)), np.arange(len(flat))
     choices = {"C": STRENGTHS if pairs else (USUAL,)}  # one needs no folds

@@ -59,18 +59,19 @@ class TimeBudget(keras.callbacks.Callback):
 
     Args:
         budget: seconds for all.
-        began: when the command did, by time.perf_counter().
+        session: whose `began` says when the command did, and whose history has earlier stages.
         after: seconds that the report will take; -inf never ends training early.
     """
 
     kept = ("before",)
 
-    def __init__(self, budget: float, began: float, after: float):
+    def __init__(self, budget: float, session, after: float):
         super().__init__()
-        self.budget, self.began, self.after = budget, began, after
+        self.budget, self.session, self.after = budget, session, after
 
     def on_train_begin(self, logs=None):
-        self.before, self.trained = time.perf_counter() - self.began, 0.0
+        self.trained = self.session.history[-1]["seconds"] if self.session.history else 0.0
+        self.before = time.perf_counter() - self.session.began - self.trained
 
     def on_epoch_end(self, epoch, logs=None):
         took, self.trained = logs["seconds"] - self.trained, logs["seconds"]
@@ -141,4 +142,4 @@ def keep(session, task, stages: list[Stage], budget: float) -> TimeBudget:
     if whole.epochs and not getattr(session.options, "resume", False):
         whole.epochs, after = plan(session, task, stages, budget)
         whole.options = dataclasses.replace(whole.options, epochs=max(1, whole.epochs))
-    return TimeBudget(budget, session.began, after)
+    return TimeBudget(budget, session, after)

@@ -25,6 +25,7 @@ class Pace(keras.callbacks.Callback):
 
     Args:
         batches: the training iterator.
+        history: the logs of the epochs so far, of earlier stages too.
 
     Attributes:
         seconds: since training began, without those in which it was interrupted.
@@ -32,9 +33,9 @@ class Pace(keras.callbacks.Callback):
 
     kept = ("seconds",)
 
-    def __init__(self, batches):
+    def __init__(self, batches, history):
         super().__init__()
-        self.batches = batches
+        self.batches, self.history = batches, history
 
     @property
     def seconds(self) -> float:
@@ -45,7 +46,7 @@ class Pace(keras.callbacks.Callback):
         self._began = time.perf_counter() - seconds
 
     def on_train_begin(self, logs=None):
-        self.seconds = 0.0
+        self.seconds = self.history[-1]["seconds"] if self.history else 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # who asks for --help, or names a wrong run, needn't wait for
 
 OLDEST_KERAS = (3, 15)  # those before it run code from model files
 METADATA = "foldernet.json"
-METADATA_LIMIT = 4_000_000  # bytes: 20,000 classes of long names
+METADATA_LIMIT = 8_000_000  # bytes: 40,000 classes of long names, or what tells strangers
 WEIGHTS = "model.weights.h5"
 MEMBERS = {"metadata.json", "config.json", WEIGHTS, METADATA}
 EXPANSION_LIMIT = 100  # bytes out of one of the file; weights hardly compress

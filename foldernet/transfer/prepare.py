@@ -42,7 +42,4 @@ def prepare(options: Options, network, batches) -> list[tuple[str, str]]:
         loaded = weights.load_by_name(network, path)
         terminal.status(f"Weights from {path}:\n{terminal.table(loaded)}\n")
     frozen = weights.freeze(network, options.freeze)
-    if not frozen:
-        return []
-    trained = sum(weight.numpy().size for weight in network.trainable_weights)
-    return [("frozen", f"{terminal.listed(frozen)}; {trained:,} parameters are trained")]
+    return [("frozen", terminal.listed(frozen))] if frozen else []

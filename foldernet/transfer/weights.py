@@ -91,7 +91,7 @@ def _stored(path: Path) -> dict[str, dict[str, np.ndarray]]:
         with h5py.File(source, "r") as file:
             arrays = _arrays_in(file, path)
             check_arrays(file, path)
-            if layers := _layers(arrays):
+            if layers := _layers(arrays, path):
                 return layers
             raise UserError(f"'{path}' has no layers where Keras 3 keeps them. {expected}")
     except UserError:
@@ -123,12 +123,14 @@ def _arrays_in(file: h5py.File, path: Path) -> list[h5py.Dataset]:
     return arrays
 
 
-def _layers(arrays: list[h5py.Dataset]) -> dict[str, dict[str, np.ndarray]]:
+def _layers(arrays: list[h5py.Dataset], path: Path) -> dict[str, dict[str, np.ndarray]]:
     """In Keras 3's format: a group `vars` in each layer's group."""
     layers = {}
     for array in arrays:
         *outer, group, index = array.name.split("/")
         if group == "vars" and "optimizer" not in outer:
             name = array.parent.attrs.get("name", outer[-1])
-            layers.setdefault(name, {})[index] = array[()]
+            if index in layers.setdefault(name, {}):  # nested models may have the same names
+                raise UserError(f"Several layers in '{path}' are named '{name}'. Rename them.")
+            layers[name][index] = array[()]
     return layers
