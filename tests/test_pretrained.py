@@ -128,6 +128,14 @@ def test_what_the_user_sets_stays(tmp_path, capsys):
     assert named.model_options == ("pretrained=false",)
 
 
+@pytest.mark.parametrize(("make", "expected"), [(photograph, "head"), (small, "all")])
+def test_more_is_trained_from_fewer_small_photographs_on(make, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(choice, "MANY", (13, 12))
+    options = chosen(written(tmp_path / "set", make))
+    assert options.fine_tune == expected
+    assert options.image_size == {"head": 288, "all": 128}[expected]
+
+
 @pytest.mark.parametrize(
     ("file", "by_keras"),
     [("mobilenet_1.0_no_top.h5", True), ("own.weights.h5", False), ("own.keras", False)],

@@ -38,7 +38,9 @@ OWN_SIZES = {"InceptionResNetV2": 299, "InceptionV3": 299, "Xception": 299, "NAS
 OWN_SIZES |= {"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480}
 for number, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600)):  # V2 ends with B3
     OWN_SIZES |= {f"EfficientNetB{number}": size, f"EfficientNetV2B{number}": size}
-MANY = 1000  # training images, from which on it pays to train more than the last layer
+# Training images, from which on it pays to train more than the last layer, of larger and of small
+# photographs, which are unlike ImageNet's; benchmarks/recipe.py.
+MANY = 1000, 500
 # The first epoch only scores the solved last layer.
 EPOCHS = {"head": 1, "last": 9, "all": 9}
 RATE = 5e-4  # at 32 images per step
@@ -57,7 +59,8 @@ class Options(BaseOptions):
     fine_tune: Literal["auto", "none", "head", "last", "all"] = "auto"
     """What becomes of a pretrained network: head solves the last layer and leaves the others as
     they are; last and all train the last quarter of them or all afterwards; none trains all from
-    the start. auto is all from 1,000 training images on, and head for fewer."""
+    the start. auto is all from 1,000 training images on, of at most 64 pixels from 500 on, and
+    head for fewer."""
 
 
 def choose(options: Options, dataset: Dataset) -> Options:
@@ -80,8 +83,10 @@ def choose(options: Options, dataset: Dataset) -> Options:
     name, _, variant = found["model"].partition(":")
     if name not in NETWORKS:
         return dataclasses.replace(options, **found)
-    auto = "all" if len(dataset.splits["training"]) >= MANY else "head"
-    found["fine_tune"] = auto if options.fine_tune == "auto" else options.fine_tune
+    found["fine_tune"] = options.fine_tune
+    if options.fine_tune == "auto":
+        many = MANY[look()[2] <= SMALL]
+        found["fine_tune"] = "all" if len(dataset.splits["training"]) >= many else "head"
     if options.image_size is None:
         sizes = FROZEN if options.pretrained and found["fine_tune"] == "head" else TRAINED
         own = sizes[look()[2] <= SMALL] if name == NETWORKS[0] else OWN_SIZES.get(variant, 224)
