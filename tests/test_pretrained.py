@@ -40,6 +40,11 @@ def gray(random: np.random.Generator, kind: str) -> Image.Image:
     return photograph(random, kind).convert("L")
 
 
+def deep(random: np.random.Generator, kind: str) -> Image.Image:
+    """Of 12 bits, in 16."""
+    return Image.fromarray(np.uint16(16 * np.asarray(gray(random, kind), int)))
+
+
 def drawing(random: np.random.Generator, kind: str, side: int = 100) -> Image.Image:
     image = Image.new("RGB", (side, side), "white")
     at = random.integers(10, 30)
@@ -100,6 +105,11 @@ def test_photographs_get_a_pretrained_network_and_drawings_none(
 ):
     options = chosen(written(tmp_path / "set", make, suffix=suffix))
     assert (options.model, options.image_size) == (network, size)
+
+
+def test_images_of_12_bits_are_seen_as_they_will_be_read(tmp_path):
+    folder = written(tmp_path / "set", deep)
+    assert chosen(folder, white_level=4095).model == "efficientnet_lite"
 
 
 def test_the_animals_that_ship_keep_simpleconv3(capsys):

@@ -62,8 +62,7 @@ def temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
         shares = calibrated(probabilities, float(np.exp(logarithm)))
         return -(targets * np.log(shares + 1e-12)).sum()
 
-    best = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded")
-    return float(np.exp(best.x))
+    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
 
 
 def features_of(network, images) -> tuple[np.ndarray, np.ndarray]:

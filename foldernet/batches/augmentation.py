@@ -111,8 +111,7 @@ def apply(generator, images: Sequence[np.ndarray], drawn: dict, dtype: np.dtype)
             out[part] = np.rint(values) if dtype == np.uint8 else values
 
     share = len(images) if out.nbytes < SHARED_BYTES else -(-len(images) // threads.THREADS)
-    parts = [slice(start, start + share) for start in range(0, len(images), share)]
-    list(threads.map(make, parts))
+    list(threads.map(make, [slice(at, at + share) for at in range(0, len(images), share)]))
     return out
 
 

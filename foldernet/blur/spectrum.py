@@ -145,8 +145,7 @@ def largest_curvature(images, kernel_size, whitening, margin=0):
 
     hessian = LinearOperator((kernel_size**2,) * 2, matvec=hessian_times, dtype=float)
     first = np.random.default_rng(0).standard_normal(kernel_size**2)
-    largest = eigsh(hessian, k=1, v0=first, tol=0.1, ncv=5, return_eigenvectors=False)
-    return float(largest[0])
+    return float(eigsh(hessian, k=1, v0=first, tol=0.1, ncv=5, return_eigenvectors=False)[0])
 
 
 def batch_curvature(images, batch_size, kernel_size, whitening, margin=0):

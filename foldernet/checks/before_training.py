@@ -55,8 +55,7 @@ def examine(
         _keep(iterator, np.flatnonzero(examined.readable[examined.split == index]))
     quarantine = Quarantine(dataset.root)
     name_blank_classes(dataset, examined, batches["training"].store)
-    unknown = [finding for finding in found if finding.key not in quarantine.decided]
-    report.count_duplicates(unknown)
+    report.count_duplicates([each for each in found if each.key not in quarantine.decided])
     check_strict(options.strict, quarantine.left_out(found))
     unreadable = {error.path for error in examined.errors}
     why = "can be read, as said above. Replace or remove them."

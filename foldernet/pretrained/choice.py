@@ -76,7 +76,7 @@ def choose(options: Options, dataset: Dataset) -> Options:
     if not hasattr(options, "model"):
         return options
     found = {"model": options.model}
-    look = functools.cache(lambda: look_at(dataset.splits["training"]))  # if needed, and once
+    look = functools.cache(lambda: look_at(dataset.splits["training"], options.white_level))
     if options.model == AUTO:
         found["model"], why = _network(options, look)
         terminal.status(f"network: {found['model']}, since {why}; --model NAME chooses another\n")
@@ -130,24 +130,26 @@ def _network(options: Options, look: Callable) -> tuple[str, str]:
     return DEFAULT, "these look like drawings, not photographs"
 
 
-def look_at(images: ImageList) -> tuple[float, float, float]:
+def look_at(images: ImageList, white_level: int | None = None) -> tuple[float, float, float]:
     """What tells photographs from drawings, in a sample; each is a median.
 
     Args:
         images: at least one; those that can't be read are passed over.
+        white_level: as of `foldernet.images.reader.Rule`.
 
     Returns:
         The share of an image that its commonest color covers, 0..1; how many colors the other
         pixels have, as a share of these, 0..1; and the shorter side in pixels.
     """
     from foldernet.images import threads
-    from foldernet.images.reader import ImageError, read_header, read_image  # not for --help
+    from foldernet.images.reader import FULL, ImageError, read_header, read_image
 
     def look(position: int) -> tuple[float, float, int] | None:
         try:
             header = read_header(images.path(position))
             size = min(SIDE, header.height), min(SIDE, header.width)
-            pixels = read_image(images.path(position), size).reshape(-1, 3)
+            pixels = read_image(images.path(position), size, white_level=white_level or FULL)
+            pixels = pixels.reshape(-1, 3)
         except ImageError:
             return None
         counts = np.unique(pixels @ np.array([65536, 256, 1]), return_counts=True)[1]
@@ -209,7 +211,6 @@ def add_stages(stages: list[Stage]) -> tuple[list[Stage], list[tuple[str, str]]]
         norm = isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable &= not norm and position >= kept[options.fine_tune]  # after --freeze
     still = {"learning_rate": 0.0, "weight_decay": 0.0, "schedule": "constant"}
-    first = Stage(head, seen, 1, dataclasses.replace(options, **still))
     whole.epochs -= 1
     whole.options = dataclasses.replace(options, epochs=max(1, whole.epochs))
-    return [*before, first, whole], facts
+    return [*before, Stage(head, seen, 1, dataclasses.replace(options, **still)), whole], facts

@@ -117,7 +117,8 @@ def plan(session, task, stages: list[Stage], budget: float) -> tuple[int, float]
             f"--time {session.options.time} leaves no room for an epoch: {text}. Give"
             f" {math.ceil((other + epoch) / PLANNED)}s or more, or a smaller --image-size."
         )
-    terminal.status(f"time: {terminal.count(epochs, 'epoch')}; {text}\n")
+    of_all = epochs + sum(stage.epochs for stage in stages[:-1])
+    terminal.status(f"time: {terminal.count(of_all, 'epoch')}; {text}\n")
     return epochs, after
 
 
