@@ -188,9 +188,7 @@ def add_stages(stages: list[Stage]) -> tuple[list[Stage], list[tuple[str, str]]]
     features, dense = network.get_layer("features").output, network.layers[-1]
     head = keras.Model(features, network.output, name=f"{network.name}_head")
     seen, facts = images, [("head", "as the run has it")]  # and its stage has passed
-    # Then the weights come from a checkpoint, unless the interruption came before the first one.
-    again = getattr(options, "resume", False) and (Run(options.name).models / "state.npz").exists()
-    if not again:
+    if not _restored(options):
         mirrored = {"training": options.horizontal_flip, "validation": False}
         seen = {name: FeatureIterator(network, images[name], mirrored[name]) for name in mirrored}
         if options.fine_tune == "head":  # then these stay the features of the best model
@@ -211,6 +209,13 @@ def add_stages(stages: list[Stage]) -> tuple[list[Stage], list[tuple[str, str]]]
         norm = isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable &= not norm and position >= kept[options.fine_tune]  # after --freeze
     still = {"learning_rate": 0.0, "weight_decay": 0.0, "schedule": "constant"}
+    first = Stage(head, seen, 1, dataclasses.replace(options, **still))
     whole.epochs -= 1
     whole.options = dataclasses.replace(options, epochs=max(1, whole.epochs))
-    return [*before, Stage(head, seen, 1, dataclasses.replace(options, **still)), whole], facts
+    return [*before, first, whole], facts
+
+
+def _restored(options: Options) -> bool:
+    """Whether the weights come from a checkpoint, which a resumed run may not have written yet."""
+    resumed = getattr(options, "resume", False)
+    return resumed and (Run(options.name).models / "state.npz").exists()
